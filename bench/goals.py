@@ -55,6 +55,11 @@ def goals(bench):
             sent = notes["browser", "flasky", time_]
             yield at_most(f"login page {time_}, requests", sent[0], requests)
             yield at_most(f"login page {time_}, KB", sent[1] / 1000, size)
+    if worst := notes.get("hostile"):
+        yield at_most("hostile ÷ ordinary request, CPU, of any route", max(one.times("cpu") for one in worst), 5)
+        yield at_most("and bytes that PostgreSQL writes", max(one.times("written") for one in worst), 5)
+        yield at_most("and bytes of the log", max(one.times("logged") for one in worst), 5)
+        yield at_most("rows that a request of any route leaves", max(one.rows for one in worst), 10)
     for what, goal in (("home, logged in", 1), ("home, a stranger", 0), ("login page", 0)):
         if ("queries", "flasky", what) in notes:
             yield at_most(f"queries, {what}", notes["queries", "flasky", what], goal)

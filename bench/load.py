@@ -42,16 +42,18 @@ class Run(NamedTuple):
         return len(self.seconds) / self.clock
 
 
-def request(port, method, path, cookies="", form=None, is_kept=False):
-    """Return the bytes of a request, as a proxy that terminates TLS forwards it."""
-    body = urlencode(form).encode() if form else b""
-    lines = [f"{method} {path} HTTP/1.1", f"Host: localhost:{port}", "X-Forwarded-Proto: https"]
-    lines += ["X-Forwarded-For: 192.0.2.7", "Accept: text/html", "User-Agent: Mozilla/5.0 (X11; Linux x86_64) bench"]
-    lines += [f"Connection: {'keep-alive' if is_kept else 'close'}", f"Referer: https://localhost:{port}{path}"]
-    lines += [f"Cookie: {cookies}"] if cookies else []
-    if form:
-        lines += ["Content-Type: application/x-www-form-urlencoded", f"Content-Length: {len(body)}"]
-    return "\r\n".join([*lines, "", ""]).encode() + body
+def request(port, method, path, cookies="", form=None, is_kept=False, body=b"", headers=None):
+    """Return the bytes of a request, as a proxy that terminates TLS forwards it. `headers` replace the usual ones."""
+    body = urlencode(form).encode() if form else body
+    sent = {
+        "Host": f"localhost:{port}", "X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.7",
+        "Accept": "text/html", "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) bench",
+        "Connection": "keep-alive" if is_kept else "close", "Referer": f"https://localhost:{port}{path}",
+    }  # fmt: skip
+    sent |= {"Cookie": cookies} if cookies else {}
+    sent |= {"Content-Type": "application/x-www-form-urlencoded", "Content-Length": len(body)} if body else {}
+    lines = [f"{name}: {value}" for name, value in (sent | (headers or {})).items()]
+    return "\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode() + body
 
 
 class Connection:

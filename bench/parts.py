@@ -8,6 +8,7 @@ import re
 import time
 from collections import Counter, defaultdict
 
+import hostile as hostile_requests
 import load
 from servers import Running, raw_hash
 from turns import GET, POST, SMALL, Sample
@@ -229,6 +230,12 @@ def outbox(bench):
         bench.notes["emails per second", workers] = rate
 
 
+def hostile(bench):
+    """Measure what a stranger can make each route of this application cost: bench/hostile.py."""
+    if hasattr(bench.database, "log"):  # SQLite doesn't say what it writes
+        bench.notes["hostile"] = hostile_requests.measure(bench)
+
+
 def wait_until(true, seconds):
     deadline = time.monotonic() + seconds
     while not true() and time.monotonic() < deadline:
@@ -237,5 +244,5 @@ def wait_until(true, seconds):
 
 PARTS = {
     part.__name__.replace("_", "-"): part
-    for part in (start, pages, log_in, registration, reset, storm, browser, outbox, memory, queries)
+    for part in (start, pages, log_in, registration, reset, storm, browser, outbox, memory, queries, hostile)
 }

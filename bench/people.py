@@ -7,6 +7,7 @@ one browser, for which `cookie()` returns the cookie. `python people.py N emails
 import os
 import sys
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 import psycopg
@@ -74,14 +75,19 @@ def session_id(number):
 
 def cookie(secret_key, public_url, number):
     """Return the Cookie header of a logged-in user."""
+    name, signer = _session_cookie(secret_key, public_url)
+    return f"{name}={signer.dumps({'_user_id': session_id(number), '_fresh': True})}"
+
+
+@cache
+def _session_cookie(secret_key, public_url):
+    """Return the name and the signer of the session cookie."""
     from app.web.headers import SessionInterface
     from settings.derived import own_cookie_name
 
     app = Flask(__name__)
     app.config.update(SECRET_KEY=secret_key, PUBLIC_URL=public_url)
-    said = {"_user_id": session_id(number), "_fresh": True}
-    name = own_cookie_name("__Host-session", public_url)
-    return f"{name}={SessionInterface().get_signing_serializer(app).dumps(said)}"
+    return own_cookie_name("__Host-session", public_url), SessionInterface().get_signing_serializer(app)
 
 
 def insert(db, table, columns, rows):

@@ -11,6 +11,7 @@ from statistics import median
 from goals import allowed, goals, middle, ratio
 from servers import APPLICATIONS, BENCH
 
+SHOWN = 10  # routes
 FILE = BENCH / "RESULTS.md"
 HOW_TO_READ = """# What it costs
 
@@ -32,7 +33,7 @@ Why a goal is not reached, by a profile: docs/performance.md.
 
 
 def of_comparison(bench):
-    blocks = [_table(bench), _hashes(bench), _notes(bench), _goals(bench)]
+    blocks = [_table(bench), _hashes(bench), _notes(bench), _hostile(bench), _goals(bench)]
     return "\n".join(block for block in blocks if block)
 
 
@@ -128,6 +129,25 @@ def _notes(bench):
     if rates:
         rows += [f"- emails per second: {', '.join(f'{rate:.0f} with {n} workers' for n, rate in rates.items())}."]
     return "\n".join([*rows, ""]) if rows else ""
+
+
+def _hostile(bench):
+    """Return the routes whose hostile requests cost the most, compared with ordinary ones."""
+    if not (worst := bench.notes.get("hostile")):
+        return ""
+    asked = sum(one.asked for one in worst)
+    rows = ["### What a stranger can make it cost", "", f"{len(worst)} routes, {asked} requests. The worst by CPU:", ""]
+    rows += ["| | ordinary, CPU ms | hostile | × | request |", "|---|---|---|---|---|"]
+    for one in sorted(worst, key=lambda one: -one.times("cpu"))[:SHOWN]:
+        cells = [one.ordinary.cpu, one.cpu[0], one.times("cpu")]
+        rows += [f"| {one.route} | {' | '.join(map(_number, cells))} | {one.cpu[1]} |"]
+    for name, what in (("written", "PostgreSQL writes"), ("logged", "the log gets")):
+        most = max(worst, key=lambda one: getattr(one, name)[0])
+        cost, kind = getattr(most, name)
+        usual = getattr(most.ordinary, name)
+        rows += ["", f"The most that {what} is {cost} bytes (ordinary: {usual}): {most.route}, {kind}."]
+    most = max(worst, key=lambda one: one.rows)
+    return "\n".join([*rows, "", f"The most rows that a request leaves are {most.rows:.1f}: {most.route}.", ""])
 
 
 def _sent(requests_and_bytes):

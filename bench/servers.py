@@ -157,6 +157,9 @@ class Running:
         """Return the CPU seconds of its processes."""
         return sum(int(stat[11]) + int(stat[12]) for _, stat in self._processes()) / TICK
 
+    def pids(self):
+        return [int(path.name) for path, _ in self._processes()]
+
     def memory(self):
         """Return the proportional set size of each worker in MiB."""
         workers = [path for path, stat in self._processes() if int(stat[1]) == self.process.pid]

@@ -11,7 +11,8 @@ from unicodedata import normalize
 
 import pytest
 from support.clients import on_sqlite
-from support.corpora import COSTLY, encoded, raw
+from support.corpora import encoded, raw
+from support.costly import BODIES, COSTLY, HEADERS, MANY, VALUES, form
 from support.routes import our_rules
 from support.walk import PROVIDERS, SWITCHES, Query, Walk, fill, member, stranger
 
@@ -27,31 +28,6 @@ pytestmark = on_sqlite
 LENGTHS = [60, 254, 1024, 4000, 16_000, 63_000]
 TIMES, FLOOR = 5, 0.025  # an ordinary request takes 3 to 10 ms
 AGAIN = 6
-
-MANY = {
-    "names": "a&" * 31_000,
-    "values": "login=&" * 9_000,
-    "held": "held-a&" * 9_000,
-    "nothing": "&" * 63_000,
-    "percents": "a=" + "%41" * 21_000,
-    "one long name": "a" * 63_000,
-}
-HEADERS = ["ACCEPT", "ACCEPT_LANGUAGE", "AUTHORIZATION", "CACHE_CONTROL", "COOKIE", "FORWARDED", "IF_MATCH"]
-HEADERS += ["IF_NONE_MATCH", "IF_RANGE", "IF_MODIFIED_SINCE", "ORIGIN", "RANGE", "REFERER", "SEC_PURPOSE"]
-HEADERS += ["USER_AGENT", "X_CSRFTOKEN", "X_FORWARDED_FOR", "X_REAL_IP"]
-VALUES = {
-    "commas": "a," * 4_000,
-    "parameters": "a/b" + ";a=b" * 2_000,
-    "cookies": "a=b;" * 2_000,
-    "semicolons": ";" * 8_000,
-    "ranges": "bytes=" + "0-0," * 2_000,
-    "tags": 'W/"a",' * 1_300,
-    "quotes": '"' * 8_000,
-    "backslashes": 'a="' + "\\000" * 2_000,
-    "versions": "Mozilla/5.0 (" + "Android 1.1; " * 600,
-    "digits": "9" * 8_000,
-    "too much": "a," * 31_000,
-}
 
 
 class Metered:
@@ -111,13 +87,6 @@ def compare(walk, told, ordinary, dear, known):
     raise AssertionError(f"{told}: {best * 1000:.0f} ms of CPU, an ordinary one: {known[0] * 1000:.0f} ms")
 
 
-def form(fields):
-    """The body of a form as short as it can be: bytes that need not be escaped are not."""
-    special = {ord(character): f"%{ord(character):02x}" for character in "%&=+;"}
-    body = "&".join(f"{name}={value.translate(special)}" for name, value in fields.items()).encode()
-    return body[:65_000]
-
-
 @by(stranger, member, marks=pytest.mark.extended)
 def test_no_field_of_a_form_costs_more_than_its_length(walk):
     turn = count()
@@ -135,16 +104,10 @@ def test_no_field_of_a_form_costs_more_than_its_length(walk):
 
 @by(stranger, marks=pytest.mark.extended)
 def test_no_form_of_many_fields_costs_more_than_its_length(walk):
-    part = '--b\r\nContent-Disposition: form-data; name="login"\r\n\r\nx\r\n'
-    bodies = {name: (body, "application/x-www-form-urlencoded") for name, body in MANY.items()}
-    bodies["parts"] = (part * 1_000 + "--b--", "multipart/form-data; boundary=b")
-    bodies["files"] = (part.replace("login", 'a"; filename="a') * 800 + "--b--", "multipart/form-data; boundary=b")
-    bodies["line breaks"] = (part[:-3] + "\r\n" * 31_000, "multipart/form-data; boundary=b")
-    bodies["arrays"] = ("[" * 63_000, "application/json")
     for rule in walk.rules("POST"):
         names, known = walk.names(rule), []
         ordinary = lambda: walk.post(rule, walk.form(names))  # noqa: B023, E731
-        for kind, (body, content_type) in bodies.items():
+        for kind, (body, content_type) in BODIES.items():
             dear = lambda: walk.post(rule, [], data=body[:65_000], content_type=content_type)  # noqa: B023, E731
             compare(walk, f"{kind} for {rule}", ordinary, dear, known)
 
@@ -221,6 +184,8 @@ def test_the_meter_sees_what_is_dear(own_app, app):
         ({"data": {"login": "ada"}, "query_string": "x" * 16_385}, 414),
         ({"data": {"login": "ada"}, "query_string": "x&" * 100}, 414),
         ({"data": {"login": "ada"}, "headers": {"X-Anything": "x" * 8_193}}, 431),
+        ({"data": {"login": "ada"}, "headers": {"Accept": "a," * 600}}, 431),
+        ({"data": {"login": "ada"}, "headers": {"Accept-Encoding": "a," * 600}}, 431),
         ({"data": {"login": "ada"}, "headers": {"Accept": "application/json," + "x" * 8_193}}, 431),
     ],
     ids=str,

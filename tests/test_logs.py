@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from contextlib import contextmanager
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import select
@@ -213,6 +214,14 @@ def test_log_has_no_secrets(client, another_client, outbox, plain_or_json):
     assert "/auth/confirm/<token> 302" in written
     secrets = [PASSWORD, cookie, FORM["email"], *link.rpartition("/")[2].split(".")]
     assert [secret for secret in secrets if secret in written] == []
+
+
+@pytest.mark.parametrize("address", ["/nowhere/", "/auth/reset/"])
+def test_a_long_path_makes_no_line_more_than_five_times_as_long(client, log, address):
+    client.get(f"{address}x")
+    usual = sum(map(len, log.written))
+    client.get(address + quote("\U0001f468" * 1000))
+    assert sum(map(len, log.written)) < (1 + 5) * usual
 
 
 @pytest.mark.parametrize("address", ["/a%0Ab", "/a%0D%0A{%22fake%22:1}", "/a%1B[31mb", "/a%E2%80%A8b", "/a%C2%85b"])

@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 from support.clients import JSON, PASSWORD, on_sqlite
 from support.concurrency import at_once, copies
-from support.corpora import COSTLY
+from support.costly import COSTLY
 from support.pages import FIREFOX, STRANGER, beside, is_logged_in, notes, told
 from support.passwords import NEW, choose
 from support.records import history, rows

@@ -93,7 +93,7 @@ def refused(reason: str, user: User | None = None, **detail: Any) -> None:
     """Log that a request was refused, outside of any account's history."""
     fields = {"event.action": "refused", "event.outcome": "failure", "event.reason": reason}
     if has_request_context():
-        fields |= {"url.path": request.path[:500], "http.request.method": request.method}
+        fields |= {"url.path": origin.path_for_log(), "http.request.method": request.method}
     log.warning("refused", extra=fields | _fields(user.id if user else None, detail))
 
 

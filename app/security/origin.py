@@ -8,6 +8,10 @@ from typing import Any
 
 from flask import current_app, has_request_context, request
 
+from settings.log_format import TOKEN
+
+MAX_PATH = 200  # bytes of UTF-8 in a line of the log
+
 # The administrator who acts, from audit.acting_as(). Users don't see the IP address and the browser of administrators.
 acting: ContextVar[dict[str, Any] | None] = ContextVar("acting", default=None)
 
@@ -24,6 +28,11 @@ def of_request() -> dict[str, str]:
         return {"ip": "", "user_agent": ""}
     user_agent = request.user_agent.string[:500].replace("\0", "")  # PostgreSQL refuses NUL
     return {"ip": ip_address_of_request(), "user_agent": user_agent}
+
+
+def path_for_log() -> str:
+    """Return the start of the current path, without a token. JSON makes up to three bytes of one."""
+    return TOKEN.sub("<token>", request.path.encode(errors="replace")[:MAX_PATH].decode(errors="ignore"))
 
 
 def ip_address_of_request() -> str:

@@ -14,10 +14,10 @@ from flask.logging import default_handler, wsgi_errors_stream
 
 from app import clock, metrics
 from app.request_state import new_id, state
+from app.security import origin
 from settings import log_format
 from settings.log_format import TOKEN
 
-MAX_LOGGED = 500  # characters of a path
 REPEAT_AFTER = 60  # seconds
 MAX_REMEMBERED = 1000  # messages
 FACTS = {"request", "security", "email", "app"}  # loggers with a line for each event; "app" has those of status 500
@@ -98,7 +98,7 @@ def _start() -> None:
 
 def _finish(response: Response) -> Response:
     """Log the request, without its query and without the token in its path."""
-    path = TOKEN.sub("<token>", request.path[:MAX_LOGGED])
+    path = origin.path_for_log()
     fields = {
         "http.request.method": request.method,
         "http.response.status_code": response.status_code,

@@ -17,6 +17,7 @@ from app.web import errors
 MAX_PATH = 4096  # bytes; gunicorn accepts 8190 for method, path and query
 MAX_QUERY = 16 * 1024  # bytes
 MAX_HEADER = 8192  # bytes of one header; gunicorn accepts 8190
+SHORTER_HEADERS = {"HTTP_ACCEPT": 1024, "HTTP_ACCEPT_ENCODING": 1024}  # each item is parsed; browsers send 150 bytes
 MAX_NUMBER = 2**31 - 1  # of `<int:id>` in a URL: PostgreSQL's INTEGER can't hold a larger one
 MAX_NAME = 128  # characters of a field's name
 MAX_FIELD = 16 * 1024  # characters of a field's value; forms have lower limits, with error messages
@@ -63,7 +64,11 @@ def check_lengths() -> ResponseReturnValue | None:
 
 
 def _has_long_header() -> bool:
-    names = [name for name, value in request.environ.items() if name[:5] == "HTTP_" and len(value) > MAX_HEADER]
+    names = [
+        name
+        for name, value in request.environ.items()
+        if name[:5] == "HTTP_" and len(value) > SHORTER_HEADERS.get(name, MAX_HEADER)
+    ]
     for name in names:  # the error page reads some of them
         del request.environ[name]
     return bool(names)

@@ -160,46 +160,6 @@ TOKENS = {
 }
 
 
-# What some code takes far longer for than for other text of its length: name -> length -> text
-
-
-def repeated(*parts):
-    """Make text of a given length: each part in turn, repeated over its share of it."""
-    return lambda length: "".join((part * length)[: length // len(parts)] for part in parts)
-
-
-COSTLY = {
-    "marks": lambda length: "a" + repeated("\u0307", "\u0323")(length - 8) + "@x.de",
-    "marks in a domain": lambda length: "a@b" + repeated("\u0307", "\u0323")(length - 8) + ".de",
-    "marks alone": repeated("\u0323", "\u0307", "\u0301", "\u0315"),
-    "jamo": repeated("\u1112\u1161\u11ab"),
-    "ligatures": lambda length: "a@" + "\ufdfa" * (length - 5) + ".de",
-    "labels": lambda length: "a@" + "ü." * (length // 2) + "de",
-    "digits of another script": lambda length: "a@" + "\u0660" * length,
-    "katakana dots": lambda length: "a@" + "\u30fb" * length,
-    "dots": lambda length: "a." * (length // 2) + "@x.de",
-    "quoted": lambda length: '"' + "\\a" * (length // 2) + '"@x.de',
-    "at signs": repeated("@"),
-    "spaces": lambda length: "a" + " " * (length - 2) + "b",
-    "substitutions": repeated("a4@8({[<369!1|70$5+%2z"),
-    "one email": repeated("a"),
-    "dates": repeated("1.1.2000"),
-    "years": repeated("19911991"),
-    "keys": repeated("qwertyuiopasdfghjklzxcvbnm"),
-    "words": repeated("password"),
-    "digits": repeated("9"),
-    "arrays": repeated("["),
-    "objects": repeated('{"a":'),
-    "brackets": repeated("("),
-    "backslashes": repeated("\\"),
-    "quotes": repeated("'\"<>&"),
-    "tokens": repeated("eyJ", "-", "."),
-    "segments": lambda length: "/" + "../a/" * (length // 5),
-    "percents": lambda length: "/" + "%2525" * (length // 5),
-    "emoji": repeated("\U0001f468\u200d"),
-}
-
-
 def encoded(pairs):
     return urlencode(pairs, encoding="utf-8", errors="surrogatepass")
 
