@@ -59,7 +59,7 @@ bench: .venv/installed-dev bench/.venv-flask-security/installed bench/.venv-alla
 	@$(BIN)/python tests/browser/install.py
 	@$(BIN)/python bench/run.py $(if $(SQLITE),--sqlite) $(if $(ONLY),--only $(ONLY))
 
-bench-scale: .venv/installed-dev  ## Measure with a thousand, a million and ten million users
+bench-scale: .venv/installed-dev  ## Measure login, home and administration pages with a thousand, a million and ten million people
 	@$(BIN)/python bench/run.py --scale
 
 bootstrap: .venv/installed-dev  ## Generate app/static/bootstrap*.css and .js from the pinned Bootstrap

@@ -67,6 +67,17 @@ def goals(bench):
         yield at_least("emails a minute through one worker", 60 * notes["emails per second", 1], 2000)
 
 
+def goals_of_scale(figures):
+    for what, by_size in figures.items():
+        sizes = sorted(by_size, key=lambda name: int(name.removeprefix("people")))
+        if not what.startswith("/admin"):
+            growth = max(ratio(by_size[size], by_size[sizes[0]], "cpu") for size in sizes)
+            yield f"{what}, CPU × the fewest people's", growth, "≤ 1.1", growth <= 1.1
+        elif million := by_size.get("people1000000"):
+            cost = middle(million, "cpu") + middle(million, "database")
+            yield f"{what}, a million people, CPU ms with PostgreSQL's", cost, "≤ 100", cost <= 100
+
+
 def middle(samples, field):
     return median(getattr(sample, field) for sample in samples)
 

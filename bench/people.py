@@ -34,7 +34,7 @@ def main(count, what="people"):
 
     with create_app().app_context():
         if what == "people":
-            print(make(count))
+            print(make(count, person, USERS))
         else:
             user = User.find("person0")
             for _ in range(count):
@@ -42,7 +42,8 @@ def main(count, what="people"):
             db.session.commit()
 
 
-def make(count):
+def make(count, person, columns):
+    """Create the tables and users, whose columns `person` returns, and return the hash of their password."""
     from flask_migrate import upgrade
 
     from app.extensions import db
@@ -52,7 +53,7 @@ def make(count):
     upgrade()
     hashed = hash_password(os.environ["PASSWORD"])
     copy = insert if db.engine.dialect.name == "sqlite" else copy_to_postgresql
-    copy(db, User.__table__, USERS, (person(number, hashed) for number in range(count)))
+    copy(db, User.__table__, columns, (person(number, hashed) for number in range(count)))
     copy(db, UserSession.__table__, SESSIONS, (browser(number) for number in range(count)))
     return hashed
 
