@@ -21,6 +21,7 @@ from support.waiting import until
 from app.email.templates import Email
 
 DESKTOP, PHONE = {"width": 1100, "height": 800}, {"width": 320, "height": 640}
+WIDE = {"width": 1280, "height": 800}  # where the tables and filters of the administration change once more
 WINDOWS = [("light", DESKTOP), ("dark", PHONE)]  # both colours and both widths
 ALL_WINDOWS = [*WINDOWS, ("dark", DESKTOP), ("light", PHONE)]  # for whoever looks at the pictures
 CURRENT_PAGE_IS_HIDDEN = """() => [...document.querySelectorAll(".side [aria-current]")]
@@ -127,6 +128,9 @@ def check_page(page, checker, name, who, way, request):
         assert size == DESKTOP or small_targets(page) == []
     assert unseen_focus(page) == []  # in the last window: test_accessibility.py tries all color schemes
     assert page.get_by_role("heading", level=1).count() == 1
+    if name.startswith("administration"):
+        page.set_viewport_size(WIDE)
+        check_layout(page)
     assert broken == []
 
 
