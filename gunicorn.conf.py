@@ -3,6 +3,7 @@
 Gunicorn reads this file from the working directory; elsewhere, run `gunicorn -c /path/gunicorn.conf.py flasky:app`.
 """
 
+import gc
 import os
 import shutil
 import tempfile
@@ -75,10 +76,17 @@ def on_exit(server):
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def post_fork(server, worker):
+    """Load the application without garbage collection: what a start creates stays."""
+    gc.disable()
+
+
 def post_worker_init(worker):
-    """Share the cores with the other workers, and start delivering emails."""
+    """Exempt the application from garbage collection, share the cores, and start delivering emails."""
     from app.security import hashing
 
+    gc.freeze()
+    gc.enable()
     hashing.share(worker.cfg.workers)
     if worker.wsgi.config["MAIL_DELIVERY"] == "thread":
         worker.wsgi.extensions["delivery"].start()
