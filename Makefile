@@ -3,6 +3,8 @@ SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c "$(SUITABLE)" 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
+# The tests start the application hundreds of times, which Python compiles once.
+unexport PYTHONDONTWRITEBYTECODE
 # pip prints only errors.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
