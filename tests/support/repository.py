@@ -1,6 +1,7 @@
 """The files around the code: YAML, the commands of make and flask, and what documents hold in code spans and blocks."""
 
 import re
+import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,18 @@ def load(path):
 def tracked():
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     return [path for name in listed.splitlines() if (path := ROOT / name).is_file()]
+
+
+def copy_to(folder):
+    """Copy the project as git has it, and what Python has compiled of it, which it need not compile again."""
+    paths = tracked()
+    for parent in {path.parent for path in paths}:
+        target = folder / parent.relative_to(ROOT)
+        target.mkdir(parents=True, exist_ok=True)
+        if (parent / "__pycache__").is_dir():
+            shutil.copytree(parent / "__pycache__", target / "__pycache__")
+    for path in paths:
+        shutil.copy2(path, folder / path.relative_to(ROOT))  # as old as its compiled file says
 
 
 @cache

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from support.repository import ROOT, tracked
+from support.repository import ROOT, copy_to
 
 BIN = Path(sys.executable).parent
 PAGES = sorted((ROOT / "docs").glob("tutorial*.md"), key=lambda page: (len(page.name), page.name))
@@ -83,10 +83,7 @@ class Copy:
 
     def __init__(self, folder, runs_commands=True):
         self.folder, self.followed, self.runs_commands = folder, 0, runs_commands
-        for path in tracked():
-            target = folder / path.relative_to(ROOT)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(path, target)
+        copy_to(folder)
         (folder / ".venv").symlink_to(BIN.parent)
         if (ROOT / ".mypy_cache").is_dir():
             shutil.copytree(ROOT / ".mypy_cache", folder / ".mypy_cache")
