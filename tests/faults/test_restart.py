@@ -52,7 +52,7 @@ def test_a_forced_restart_fails_requests(site, ada):
     """Or the two above would see nothing."""
     running = site(processes=2)
     with load(running) as (_, failed):
-        for _ in range(5):
+        for _ in range(20):
             if not failed:
                 running.kill()
                 running.start()
@@ -69,9 +69,9 @@ def test_sigterm_lets_waiting_requests_finish(site, sink, ledger, app, ada):
         another.exec_driver_sql("BEGIN IMMEDIATE")
         waiting = threading.Thread(target=lambda: answers.append(browser.post("/auth/register", **form)))
         waiting.start()
-        time.sleep(0.5)
+        until(lambda: "counts for itself" in running.log.read_text(), "the database to be waited for")
         running.web.process.send_signal(signal.SIGTERM)
-        time.sleep(1)
+        until(lambda: "Handling signal: term" in running.log.read_text(), "the end to begin")
         assert (answers, running.web.process.poll()) == ([], None)
         another.rollback()
     waiting.join()
