@@ -7,7 +7,7 @@ from support.clients import PASSWORD
 from support.serving import all_at_once
 from targets import Outcome, Stranger
 
-GUESSES = 200
+GUESSES = 100
 FORGED = 60
 CROWD = 10
 NETWORKS_RATE, ACCOUNTS_RATE = 30, 5  # wrong passwords that are looked at, of a network, and of it for an account
@@ -22,11 +22,11 @@ DEAR_NAME = "a" + "\u0307" * 4_500 + "\u0323" * 4_500
 
 
 def guessing(target):
-    """Two hundred passwords for one account, the right one the 150th; and whether its owner gets in still."""
+    """A hundred passwords for one account, the right one the 75th; and whether its owner gets in still."""
     owner = target.member("owner")
     owner.submit("/auth/logout")
     passwords = [f"guess number {number}" for number in range(GUESSES)]
-    passwords[149] = PASSWORD
+    passwords[74] = PASSWORD
     looked_at, let_in = _try(owner.network, target.site, [("owner", password) for password in passwords])
     yield Outcome("passwords of one account: looked at", GUESSES, looked_at, ACCOUNTS_RATE * target.counts())
     yield Outcome("passwords of one account: let in", GUESSES, let_in)
@@ -35,9 +35,9 @@ def guessing(target):
 
 
 def spraying(target):
-    """One password for two hundred accounts; five of those behind the first hundred have it."""
+    """One password for a hundred accounts; five of those behind the first fifty have it."""
     names = [f"sprayed{number:03}" for number in range(GUESSES)]
-    have_it = names[100::20]
+    have_it = names[50::10]
     target.add(set(names) - set(have_it))
     target.add(have_it, "summer in the city")
     looked_at, let_in = _try(None, target.site, [(name, "summer in the city") for name in names])

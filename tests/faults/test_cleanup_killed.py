@@ -67,7 +67,7 @@ def minutes_later():
     db.session.commit()
 
 
-@pytest.mark.parametrize("kind", ["worker", "web"])
+@pytest.mark.parametrize(("database", "kind"), [("postgresql", "worker"), ("sqlite", "web")], indirect=["database"])
 def test_sigterm_stops_cleanup_between_two_batches(site, sink, ledger, old_rows, kind):
     running = site(MAIL_DELIVERY="worker" if kind == "worker" else "thread", web=kind == "web")
     process = running.web if kind == "web" else running.work()
