@@ -26,7 +26,7 @@ for line in (ROOT / ".env.example").read_text().splitlines():
 from support.applications import SharedApps, are_shared
 from support.authenticators import set_up
 from support.clients import PASSWORD, Browser
-from support.databases import ALIKE, KINDS, patient
+from support.databases import KINDS, is_needless_repetition, patient
 from support.ours import make_optional, owners_fields
 from support.waiting import PATIENCE
 
@@ -41,9 +41,8 @@ from app.web.request_log import Json, Plain
 def pytest_collection_modifyitems(config, items):
     """Repeat nothing on PostgreSQL that can't differ there, unless `make test-postgresql` asks for all of it."""
     if not config.getoption("--postgresql"):
-        again = [item for item in items if item.path.stem in ALIKE and "[postgresql" in item.name]
-        config.hook.pytest_deselected(items=again)
-        items[:] = [item for item in items if item not in again]
+        config.hook.pytest_deselected(items=[item for item in items if is_needless_repetition(item)])
+        items[:] = [item for item in items if not is_needless_repetition(item)]
 
 
 def pytest_collection_finish():
