@@ -79,8 +79,13 @@ def later(seconds: float) -> str:
 
 def number(value: float) -> str:
     """Return a number as 12,345.5."""
+    return _number(value, _locale())
+
+
+@lru_cache(1000)
+def _number(value: float, locale: Locale) -> str:
     with localcontext(prec=60):  # digits, more than the number of IPv6 addresses has
-        return format_decimal(value, locale=_locale())
+        return format_decimal(value, locale=locale)
 
 
 def percent(share: float) -> str:

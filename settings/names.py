@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator
 from difflib import get_close_matches
-from functools import cache
+from functools import lru_cache
 
 # Other programs, tutorials and earlier releases use these names.
 ALSO_CALLED = {
@@ -44,9 +44,9 @@ def warnings(
         providers: the names in OIDC_PROVIDERS.
         well_known: the names of providers with built-in settings.
     """
-    found = []
-    for name in sorted(set(present) - {*settings}):
-        likely = _likely(name, settings) or _likely_of_provider(name, providers, well_known)
+    found, known = [], frozenset(settings)
+    for name in sorted({*present} - known):
+        likely = _likely(name, known) or _likely_of_provider(name, providers, well_known)
         if likely and likely != name:
             found.append(f"{name} is not a setting and is ignored. Did you mean {likely}?")
         elif likely:
@@ -54,7 +54,8 @@ def warnings(
     return found
 
 
-def _likely(name: str, settings: Collection[str]) -> str | None:
+@lru_cache(1000)
+def _likely(name: str, settings: frozenset[str]) -> str | None:
     upper = name.upper()
     if upper in OTHERS:
         return None
@@ -68,7 +69,6 @@ def _likely(name: str, settings: Collection[str]) -> str | None:
     return next((setting for setting in near if _are_words_alike(upper, setting)), None)
 
 
-@cache
 def _singular(name: str) -> str:
     """Return a name without underscores and plurals, so that TRUSTED_PROXY equals TRUSTED_PROXIES."""
     words = [f"{word[:-3]}Y" if word.endswith("IES") else word.removesuffix("S") for word in name.split("_")]
