@@ -186,6 +186,7 @@ def test_the_meter_sees_what_is_dear(own_app, app):
         ({"data": {"login": "ada"}, "headers": {"X-Anything": "x" * 8_193}}, 431),
         ({"data": {"login": "ada"}, "headers": {"Accept": "a," * 600}}, 431),
         ({"data": {"login": "ada"}, "headers": {"Accept-Encoding": "a," * 600}}, 431),
+        ({"data": {"login": "ada"}, "headers": {"If-None-Match": 'W/"a",' * 200}}, 431),
         ({"data": {"login": "ada"}, "headers": {"Accept": "application/json," + "x" * 8_193}}, 431),
     ],
     ids=str,

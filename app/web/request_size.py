@@ -17,7 +17,9 @@ from app.web import errors
 MAX_PATH = 4096  # bytes; gunicorn accepts 8190 for method, path and query
 MAX_QUERY = 16 * 1024  # bytes
 MAX_HEADER = 8192  # bytes of one header; gunicorn accepts 8190
-SHORTER_HEADERS = {"HTTP_ACCEPT": 1024, "HTTP_ACCEPT_ENCODING": 1024}  # each item is parsed; browsers send 150 bytes
+SHORTER_HEADERS = dict.fromkeys(  # bytes of those of which each item is parsed; browsers send 150
+    ("HTTP_ACCEPT", "HTTP_ACCEPT_ENCODING", "HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH", "HTTP_RANGE"), 1024
+)
 MAX_NUMBER = 2**31 - 1  # of `<int:id>` in a URL: PostgreSQL's INTEGER can't hold a larger one
 MAX_NAME = 128  # characters of a field's name
 MAX_FIELD = 16 * 1024  # characters of a field's value; forms have lower limits, with error messages
