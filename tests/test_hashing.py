@@ -1,9 +1,12 @@
 """The thread pool that hashes passwords, and its queue."""
 
 import contextvars
+import os
+import sys
 import threading
 import time
 from contextlib import contextmanager
+from unittest.mock import Mock
 
 import pytest
 from sqlalchemy import func, select
@@ -13,7 +16,7 @@ from support.waiting import PATIENCE, until
 from app.extensions import db
 from app.models import RateLimitCounter, User
 from app.security import hashing
-from app.security.hash_threads import DISPLACED, FULL, TIMED_OUT, Busy, Threads
+from app.security.hash_threads import DISPLACED, FULL, NICENESS, TIMED_OUT, Busy, Threads
 from app.security.hashing import check_password, hash_password
 
 ADA, BOB, EVE = "192.0.2.1", "2001:db8:1:2::3", "192.0.2.9"
@@ -151,6 +154,7 @@ def test_a_full_queue_makes_room_for_a_network_with_fewer_calls(threads, line_up
         done, refused = line_up(threads, BOB, "b1")
         until(lambda: refused == {"a3": (DISPLACED, 9)})
         line_up(threads, BOB, "b2")
+        until(lambda: refused.keys() == {"a3", "b2"})
         line_up(threads, EVE, "e1")
         line_up(threads, EVE, "e2")
     until(lambda: len(done) == 3)
@@ -173,6 +177,17 @@ def test_the_time_of_a_call_is_measured(app, threads):
     threads.seconds = 1000
     threads.run(int)
     assert 900 <= threads.seconds < 1000
+
+
+@on_sqlite
+@pytest.mark.skipif(sys.platform != "linux", reason="Only Linux has priorities of threads.")
+@pytest.mark.parametrize("may", [True, False])
+def test_pages_come_before_hashes(app, monkeypatch, may):
+    if not may:
+        monkeypatch.setattr(os, "setpriority", Mock(side_effect=PermissionError))
+    threads, own = Threads(1), os.getpriority(os.PRIO_PROCESS, 0)
+    assert threads.run(os.getpriority, os.PRIO_PROCESS, 0) == (min(own + NICENESS, 19) if may else own)
+    threads._pool.shutdown()
 
 
 @on_sqlite

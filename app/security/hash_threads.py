@@ -4,12 +4,14 @@ Networks take turns, so that many logins from one network don't delay those from
 in time is refused at once.
 """
 
+import os
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from math import ceil
 from typing import Any, TypeVar
@@ -26,6 +28,7 @@ MAX_WAIT = 10  # seconds
 MAX_CALLS = 52  # per process, which run or wait; of its 64 threads, the others serve pages
 FIRST_GUESS = 0.2  # seconds that a call takes, until some are measured
 WEIGHT = 0.1  # of the latest call in the moving average
+NICENESS = 10  # of the threads, above that of the threads that answer requests: pages come first
 
 FULL = "too many passwords wait to be hashed"
 DISPLACED = "passwords of other networks wait to be hashed, too"
@@ -59,7 +62,7 @@ class Threads:
         self.seconds = FIRST_GUESS  # that a call takes, as a moving average
         self.queues: dict[str, deque[Call[Any]]] = {}  # the calls that wait; the networks are in the order of turns
         self._changing = threading.Lock()
-        self._pool = ThreadPoolExecutor(count, thread_name_prefix="hash")
+        self._pool = ThreadPoolExecutor(count, "hash", _be_nice)
 
     def run(self, work: Callable[..., T], *args: object) -> T:
         """Run `work` and return its result.
@@ -135,3 +138,10 @@ class Threads:
     def _count(self, change: int) -> None:
         self.inside += change
         metrics.hashes.inc(change)
+
+
+def _be_nice() -> None:
+    """Lower the priority of this thread, where the system has one for each thread."""
+    if sys.platform == "linux":
+        with suppress(OSError):  # a sandbox may forbid it
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
