@@ -28,15 +28,15 @@ def main(user):
         with app.app_context(), db.engine.connect() as connection:
             for statement, values in queries:
                 explained = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", values)
-                for line in _long_steps(explained.scalar_one()[0]["Plan"]):
+                for line in long_steps(explained.scalar_one()[0]["Plan"]):
                     print(f"- {path}: {line}")
 
 
-def _long_steps(step):
-    """Return the steps that read many rows, in words."""
-    lines = [line for below in step.get("Plans", []) for line in _long_steps(below)]
+def long_steps(step, many=MANY):
+    """Return the steps of a plan that read many rows, in words."""
+    lines = [line for below in step.get("Plans", []) for line in long_steps(below, many)]
     rows = (step["Actual Rows"] + step.get("Rows Removed by Filter", 0)) * step["Actual Loops"]
-    if rows > MANY and (names := [step[key] for key in ("Relation Name", "Index Name") if key in step]):
+    if rows > many and (names := [step[key] for key in ("Relation Name", "Index Name") if key in step]):
         lines += [f"{step['Node Type']} on {' by '.join(names)}, {rows:,.0f} rows"]
     return lines
 

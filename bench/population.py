@@ -72,7 +72,7 @@ def main(count):
         else:
             count = int(count)
             hashed = people.make(count, lambda number, hashed: person(number, hashed, count), people.USERS + STATE)
-            _fill(db, count)
+            fill(db, count)
             print(hashed)
 
 
@@ -91,7 +91,8 @@ def person(number, hashed, count):
     return *row, *state
 
 
-def _fill(db, size):
+def fill(db, size):
+    """Add what so many people have left."""
     from app.accounts import statistics
     from app.models import DailyCount
 
@@ -108,6 +109,8 @@ def _fill(db, size):
             names = ", ".join(columns)
             connection.execute(text(f"INSERT INTO {table} ({names}) SELECT {values} FROM {terms['rows']}"))
         connection.execute(text("ANALYZE" if is_sqlite else "VACUUM ANALYZE"))
+        if not is_sqlite:
+            connection.execute(text("RESET ALL"))
     today = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
     days = (today - timedelta(days=back) for back in range(1, 366))
     names = [*statistics.Measure, "logged_in:password"]
