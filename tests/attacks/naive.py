@@ -24,7 +24,7 @@ from zxcvbn import zxcvbn
 app = Flask(__name__)
 app.secret_key = os.environ.get("SECRET_KEY")
 DATABASE = os.environ.get("DATABASE_URL", "").removeprefix("sqlite:///")
-LOCKED_AFTER = 190  # wrong passwords
+LOCKED_AFTER = 90  # wrong passwords
 FORM = '{{ words }}<form method="post"><input name="csrf_token" value="anything"></form>'
 TABLES = """
     CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT UNIQUE COLLATE NOCASE, username TEXT UNIQUE COLLATE NOCASE,

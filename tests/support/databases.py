@@ -23,10 +23,10 @@ from support.waiting import PATIENCE
 ALIKE = {
     f"test_{name}"
     for name in (
-        "access advisories brand confirmation correction dates device_verification devices email_ownership enumeration"
-        " errors hosts language listing login login_page magic_links mail metrics negotiation own_emails passkey_offer"
-        " passwords reauthentication request_state settings_pages signals sso sso_providers switches translations"
-        " two_factor two_factor_login usernames"
+        "access advisories brand confirmation correction dates device_verification devices email_change email_ownership"
+        " enumeration errors hashing hosts invitations language listing login login_page magic_links mail metrics"
+        " negotiation own_emails passkey_offer passkeys passwords reauthentication request_state roles settings_pages"
+        " signals sso sso_accounts sso_providers switches translations two_factor two_factor_login usernames"
     ).split()
 }
 
