@@ -236,15 +236,26 @@ def test_a_new_password_while_hashing_is_busy_gets_503(app, client, ada, threads
     assert db.session.get(User, ada.id).verify_password("another lantern")
 
 
-def test_a_waiting_hash_holds_no_database_connection(app, ada, threads):
-    client, pool = app.test_client(), db.engine.pool
+@pytest.mark.parametrize(
+    "address", ["/auth/login", "/auth/register", "/auth/reset", "/auth/change-password", "/auth/reauthenticate"]
+)
+def test_a_waiting_hash_holds_no_database_connection(app, client, ada, threads, outbox, address):
+    """More requests may wait than there are connections."""
+    form = {"login": "ada", "email": "eve@example.com", "username": "eve", "old_password": PASSWORD}
+    form |= {"password": PASSWORD if "reset" not in address else "another lantern"}
+    form |= {"confirm_password": form["password"]}
+    if address == "/auth/reset":
+        client.post(address, data={"email": ada.email})
+        address = outbox.link()
+    elif address not in {"/auth/register", "/auth/login"}:
+        client.log_in(ada)
     db.session.remove()
     with kept_busy(threads):
-        wait = aside(lambda: client.post("/auth/login", data={"login": "ada", "password": PASSWORD}))
+        wait = aside(lambda: client.post(address, data=form))
         until(lambda: threads.inside == 2)
-        until(lambda: pool.checkedout() == 0)
-    assert wait()[0].status_code == 302
-    assert client.get("/account").status_code == 200
+        until(lambda: db.engine.pool.checkedout() == 0)
+    assert wait()[0].status_code in {200, 302}
+    assert client.get("/account").status_code in {200, 302}
 
 
 def flushed(ada, bob):
