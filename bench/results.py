@@ -16,7 +16,7 @@ FILE = BENCH / "RESULTS.md"
 HOW_TO_READ = """# What it costs
 
 Written by `make bench` (with `SQLITE=1`, too) and `make bench-scale`; never by hand. Only ratios within one run count:
-machines differ, and one machine differs from hour to hour. All applications run under gunicorn with two processes of 32
+machines differ, and one machine differs from hour to hour. All applications run under gunicorn with two processes of 64
 threads on one machine, with as many people, and take turns; a figure is the median of the rounds, a ratio the median of
 the rounds' ratios.
 

@@ -20,7 +20,7 @@ import load
 BENCH = Path(__file__).parent
 ROOT = BENCH.parent
 PASSWORD = "a lantern in the fog"
-THREADS = 32  # as gunicorn.conf.py has it
+THREADS = 64  # as gunicorn.conf.py has it
 TICK = os.sysconf("SC_CLK_TCK")
 
 
