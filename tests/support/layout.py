@@ -9,7 +9,14 @@ BROKEN = """() => {
   const height = (box) => box.bottom - box.top;
   const isShown = (element) => element.checkVisibility({visibilityProperty: true})
     && !element.closest(".skip-link, noscript, option") && !element.matches("details:not([open])");
-  const found = [], lines = [];
+  const found = [], lines = [], clipped = new Map();
+  const clips = (element) => {
+    if (!clipped.has(element)) {
+      const { overflowX, textOverflow, clipPath } = getComputedStyle(element);
+      clipped.set(element, { overflowX, textOverflow, clipPath });
+    }
+    return clipped.get(element);
+  };
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let node; (node = walker.nextNode());) {
     const parent = node.parentElement, text = node.data.trim();
@@ -20,7 +27,7 @@ BROKEN = """() => {
     for (let line of range.getClientRects()) {
       let isHidden = width(line) < 1, isScrolled = false;
       for (let at = parent; at && at !== document.body; at = at.parentElement) {
-        const { overflowX, textOverflow, clipPath } = getComputedStyle(at);
+        const { overflowX, textOverflow, clipPath } = clips(at);
         isHidden ||= clipPath !== "none";
         if (overflowX === "visible") continue;
         const visible = meet(line, at.getBoundingClientRect());
@@ -37,8 +44,10 @@ BROKEN = """() => {
       lines.push({ node, text, line, above: parent.closest(".menu ul, .altcha-popover") });
     }
   }
+  lines.sort((one, other) => one.line.top - other.line.top);
   for (const [index, one] of lines.entries())
-    for (const other of lines.slice(index + 1)) {
+    for (let at = index + 1; at < lines.length && lines[at].line.top < one.line.bottom; at += 1) {
+      const other = lines[at];
       if (one.node === other.node || one.above !== other.above) continue;
       const both = meet(one.line, other.line);
       if (width(both) > 2 && height(both) > Math.min(height(one.line), height(other.line)) / 3)
