@@ -118,7 +118,7 @@ def test_registering_a_known_address_notifies_its_owner_and_changes_nothing(clie
     assert message.subject == "You already have a Flasky account"
     assert "http://localhost/auth/login\n" in message.body
     assert "http://localhost/auth/reset/" in message.body
-    assert "eve" not in message.body
+    assert "eve" not in re.sub(r"http\S+", "", message.body)
     assert log_in(client, name, PLANTED).status_code == 422
 
 

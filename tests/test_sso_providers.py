@@ -498,7 +498,7 @@ def test_provider_error_is_logged_without_addresses(client, issuer, caplog):
     came_back_with(client, error="ada@example.com", error_description=said)
     assert "acme answered with the error <address>: AADSTS50105: The user '<address>' (or <address>) is" in caplog.text
     lines = [record for record in caplog.records if record.name.startswith(("security", "app.security"))]
-    assert "ada" not in json.dumps([vars(line) for line in lines], default=str)
+    assert not re.search("ada(@|%40)", json.dumps([vars(line) for line in lines], default=str))
 
 
 def test_callback_without_code_and_error_is_explained(client, issuer):
