@@ -57,7 +57,7 @@ AUDIT := $(BIN)/uv tool run pip-audit==2.10.1 --strict --progress-spinner off --
 	-r requirements.txt -r requirements-dev.txt
 
 # make bench SQLITE=1; ONLY="pages login" for parts
-bench: .venv/installed-dev bench/.venv-flask-security/installed bench/.venv-allauth/installed  ## Measure the performance next to a limit and two peers; takes 15 minutes
+bench: .venv/installed-dev bench/.venv-flask-security/installed bench/.venv-allauth/installed  ## Measure the performance next to a limit and two peers; takes 20 minutes
 	@$(BIN)/python tests/browser/install.py
 	@$(BIN)/python bench/run.py $(if $(SQLITE),--sqlite) $(if $(ONLY),--only $(ONLY))
 

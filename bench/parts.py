@@ -1,6 +1,6 @@
 """The measurements, one function for each part. Applications take turns in each round; figures go to Bench.figures.
 
-With nine rounds, all parts together take less than 15 minutes on two cores.
+With nine rounds, all parts together take less than 20 minutes on two cores.
 """
 
 import itertools

@@ -27,6 +27,8 @@ the rounds' ratios.
 - The peers are small applications of ours on their packages, with their own pages and their own choice of a hash; what
   the hash of each costs alone stands beside its login.
 - A login page's bytes are those that gunicorn sends, without what a proxy may compress.
+- For "What a stranger can make it cost", each route gets one request at a time: what a person would send, and then 50
+  to 90 requests that some code takes long for. What seems to cost much is measured again; the least counts.
 
 Why a goal is not reached, by a profile: docs/performance.md.
 """
