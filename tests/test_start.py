@@ -63,9 +63,10 @@ def test_only_listed_libraries_are_imported_in_functions():
 
 
 def test_a_worker_loads_the_application_without_garbage_collection(app, monkeypatch):
-    """It would pass over the same classes and functions ten times, an eighth of the CPU of a start."""
+    """290 collections would free 700 objects, and take an eighth of the CPU of a start."""
     settings = runpy.run_path(str(ROOT / "gunicorn.conf.py"))
     monkeypatch.setattr(hashing, "share", lambda workers: None)
+    gc.unfreeze()
     try:
         settings["post_fork"](None, None)
         assert not gc.isenabled()
@@ -73,7 +74,6 @@ def test_a_worker_loads_the_application_without_garbage_collection(app, monkeypa
         assert gc.isenabled()
         assert gc.get_freeze_count() > 10_000
     finally:
-        gc.unfreeze()
         gc.enable()
 
 
