@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 
 import hostile as hostile_requests
 import load
-from servers import Running, raw_hash
+from servers import LOG_WORKERS, Running, raw_hash
 from turns import GET, POST, SMALL, Sample
 
 CROWD = 16  # clients
@@ -81,13 +81,11 @@ def reset(bench):
 
 
 def start(bench):
-    """Measure the time from the command to the first answer."""
-    for number, application in bench.turns():
-        if number < 5:
-            server = bench.start_anew(application)
-            bench.notes.setdefault(("start", application.name), []).append(
-                (server.cpu_to_answer, server.seconds_to_answer)
-            )
+    """Measure what it takes until both workers have answered."""
+    for _, application in bench.turns():
+        server = bench.start_anew(application, GUNICORN_CMD_ARGS=LOG_WORKERS)
+        bench.notes.setdefault(("start", application.name), []).append(server.wait_for_workers())
+        bench.stop(application)
 
 
 def memory(bench):

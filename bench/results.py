@@ -117,7 +117,7 @@ def _notes(bench):
         name, cells = application.name, []
         if times := notes.get(("start", name)):
             cpu, clock = (median(column) for column in zip(*times, strict=True))
-            cells += [f"{clock:.2f} s to the first answer, {cpu:.2f} s of CPU"]
+            cells += [f"{clock:.2f} s until both workers answer, {cpu:.2f} s of CPU"]
         if sizes := notes.get(("memory", name)):
             cells += [f"{max(sizes):.0f} MiB a worker after pages and logins"]
         if sizes := notes.get(("memory, every flow", name)):

@@ -4,6 +4,7 @@ The CPU time and memory of a process group are read from /proc.
 """
 
 import os
+import re
 import secrets
 import signal
 import socket
@@ -20,7 +21,9 @@ import load
 BENCH = Path(__file__).parent
 ROOT = BENCH.parent
 PASSWORD = "a lantern in the fog"
-THREADS = 64  # as gunicorn.conf.py has it
+WORKERS, THREADS = 2, 64  # as gunicorn.conf.py has them
+LOG_WORKERS = "--access-logfile=- --access-logformat='worker %(p)s'"  # options of gunicorn
+WORKER = re.compile(rb"worker <(\d+)>")
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -119,7 +122,7 @@ class Application:
             "MAIL_USE_TLS": "0",
             "TRUSTED_PROXIES": "1",
             "RATELIMIT_ENABLED": "0",
-            "WEB_CONCURRENCY": "2",
+            "WEB_CONCURRENCY": str(WORKERS),
         }
         self.hash = self.command([self.python, self.maker, str(people)]).split()[-1]
 
@@ -191,23 +194,28 @@ class Server(Running):
     """An application that runs under gunicorn and answers requests."""
 
     def __init__(self, application, log, **settings):
-        own = ["--config", "/dev/null", "--worker-class", "gthread", "--threads", str(THREADS), "--workers", "2"]
+        own = ["--config", "/dev/null", "--worker-class", "gthread", "--threads", str(THREADS)]
+        own += ["--workers", str(WORKERS)]
         options = [] if application.wsgi == "flasky:app" else own  # the project's own configuration says the same
         self.port = application.port
+        self.begins_at = log.stat().st_size if log.exists() else 0
         words = ["gunicorn", "-b", f"127.0.0.1:{self.port}", *options, application.wsgi]
         super().__init__(application, log, words, **settings)
-        self.seconds_to_answer = self._wait()
-        self.cpu_to_answer = self.cpu()
+        self._wait_for(lambda: True)
 
-    def _wait(self):
-        """Wait for the first answer, and return how long it took since the start."""
+    def wait_for_workers(self):
+        """Wait until each worker has answered, as gunicorn's log says; return CPU and wall seconds since the start."""
+        self._wait_for(lambda: len(set(WORKER.findall(self.log.read_bytes(), self.begins_at))) == WORKERS)
+        return self.cpu(), time.perf_counter() - self.begun
+
+    def _wait_for(self, is_ready):
+        """Request the home page until it answers and `is_ready()` is true."""
         asked = load.request(self.port, "GET", "/")
         while self.process.poll() is None and time.perf_counter() < self.begun + 60:
-            try:
-                if load.Connection(self.port).ask(asked).status == 200:
-                    return time.perf_counter() - self.begun
-            except OSError:
-                time.sleep(0.005)
+            with suppress(OSError):
+                if load.Connection(self.port).ask(asked).status == 200 and is_ready():
+                    return
+            time.sleep(0.01)
         self.stop()
         sys.exit(f"{self.application.label} did not start:\n{self.log.read_text()[-3000:]}")
 
