@@ -85,8 +85,26 @@ def fill_in(page, button, fields):
     page.wait_for_load_state()
 
 
+class Address:
+    """A way: to a path, after other ways."""
+
+    def __init__(self, path, *before):
+        self.path, self.before = path, before
+
+    def __call__(self, page):
+        for way in self.before:
+            way(page)
+        page.goto(self.path)
+
+
+address = Address
+
+
 def after(*ways):
     """A way: one after the other."""
+    *before, last = ways
+    if isinstance(last, Address):
+        return Address(last.path, *before, *last.before)
 
     def way(page):
         for each in ways:
@@ -187,10 +205,6 @@ def fail_with_altcha(page):
     submit_wrong_registration(page)
     page.get_by_label("Username").focus()
     page.get_by_text("That didn't work. Check the box").wait_for()
-
-
-def address(path):
-    return lambda page: page.goto(path)
 
 
 def correct_wrongly(page):
@@ -698,6 +712,15 @@ TOUR = [
     ("method not allowed", ADA, address("/auth/confirm")),
     ("broken", ADA, address("/bug")),
 ]
+
+
+def journeys():
+    """Return the stops of the tour, together where one person goes to path after path."""
+    found = {}
+    for name, who, way in TOUR:
+        key = (who, way.before) if isinstance(way, Address) else name
+        found.setdefault(key, []).append((name, who, way))
+    return list(found.values())
 
 
 def go(page, who, way):
