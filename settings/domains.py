@@ -12,7 +12,7 @@ DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]*[a-z0
 LABEL = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 MAX_DOMAIN = 254  # characters
 
-# Senders that email-validator accepts as they are. Its import compiles its rules, an eighth of the time to start.
+# Senders that email-validator accepts as they are. Its import, which compiles its rules, takes 30 ms of a start.
 _WORDS = r"[a-zA-Z0-9]+(?: [a-zA-Z0-9]+)*"
 _LOCAL_PART = r"[a-z0-9]+(?:[._-][a-z0-9]+)*"
 _DOMAIN = r"(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+(?!(?:arpa|invalid|local|localhost|onion|test)\b)[a-z]{2,}"

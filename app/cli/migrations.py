@@ -1,6 +1,6 @@
 """`flask db`, the commands of Flask-Migrate.
 
-Flask-Migrate imports Alembic, which takes an eighth of the time to start and 10 MB of a process. No request needs them,
+Flask-Migrate imports Alembic, which takes a twelfth of the time to start and 10 MB of a process. No request needs them,
 so they are imported by the first command or function of Flask-Migrate that is called.
 """
 

@@ -1,7 +1,7 @@
 """Sign tokens, derive codes and encrypt secrets, with a separate key derived from SECRET_KEY for each purpose.
 
-Tokens are compact JWS, signed with HS256. Only this module holds keys. Its libraries take a tenth of the time to start,
-so they are imported for the first token or secret.
+Tokens are compact JWS, signed with HS256. Only this module holds keys. Its libraries take 40 ms to
+import, so they are imported for the first token or secret.
 """
 
 import base64
