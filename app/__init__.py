@@ -1,6 +1,9 @@
 """The application factory: create_app() lists the steps from top to bottom."""
 
 import os
+from collections.abc import Callable
+from functools import lru_cache
+from inspect import iscoroutinefunction
 from typing import Any
 
 from flask import Flask
@@ -29,6 +32,17 @@ from settings.environment import ConfigError
 __version__ = "0.1.0"  # of Flasky, also in a clone; your own version can have another name
 
 
+class Application(Flask):
+    jinja_environment = templating.Environment
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function that is not async at once. Flask asks this of each hook and view of each request."""
+        return super().ensure_sync(func) if _is_async(func) else func
+
+
+_is_async = lru_cache(1024)(iscoroutinefunction)
+
+
 def create_app(config_name: str | None = None, **overrides: Any) -> Flask:
     """Create the application.
 
@@ -39,8 +53,7 @@ def create_app(config_name: str | None = None, **overrides: Any) -> Flask:
     Raises:
         ConfigError: the message names each invalid setting and its remedy.
     """
-    app = Flask(__name__)
-    app.jinja_environment = templating.Environment
+    app = Application(__name__)
     configure(app, config_name or os.environ.get("FLASK_CONFIG") or "production", overrides)
     request_log.init_app(app)
     warn_of_mistyped_settings(app)
@@ -79,7 +92,6 @@ def warn_of_mistyped_settings(app: Flask) -> None:
 
 
 def bind_extensions(app: Flask) -> None:
-    extensions.csrf.init_app(app)
     extensions.db.init_app(app)
     app.teardown_appcontext(connections.close_session)  # runs before Flask-SQLAlchemy's, which was registered first
     counters.init_app(app)
@@ -99,6 +111,7 @@ def register_blueprints(app: Flask) -> None:
         if app.config["MOCK_PROVIDER"]:
             dev.register_mock_provider(app)
     app.jinja_env.globals["is_on"] = switches.is_on
+    templating.fill_in(app, "is_on")
     app.register_blueprint(main.bp)
     app.register_blueprint(auth.bp, url_prefix="/auth")
     app.register_blueprint(admin.bp)

@@ -1,31 +1,48 @@
 """Control how a request uses database connections: in autocommit mode, released for a while, or a second one."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, make_transient_to_detached
+from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.orm.util import identity_key
 
-from app.extensions import db
+from app.extensions import Model, db
 
 log = logging.getLogger(__name__)
 
-View = TypeVar("View", bound=Callable[..., Any])
+Row = TypeVar("Row", bound=Model)
 
 
-def only_reads(view: View) -> View:
-    """Mark a view that changes no rows, so that its queries need no transaction."""
-    view.only_reads = True  # type: ignore[attr-defined]
-    return view
+def reading_connection() -> Connection:
+    """Return a connection for a query outside the session's transaction.
+
+    On PostgreSQL its pool is in autocommit mode, which saves two round trips and the switch to this mode.
+    """
+    return (db.engines.get("lookups") or db.engine).connect()
 
 
-def read_without_transaction() -> None:
-    """Run the following queries of this request in autocommit mode, which saves two round trips to PostgreSQL."""
-    if db.engine.dialect.name == "postgresql":
-        db.session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+def partly_loaded(model: type[Row], names: Sequence[str], values: Sequence[Any]) -> Row:
+    """Return the object of a row of which only these columns were read, for session.add().
+
+    The others are loaded together when one of them is asked for.
+
+    Args:
+        names: the primary key, a single column, comes first.
+    """
+    known: Row | None = db.session.identity_map.get(identity_key(model, values[0]))
+    if known:
+        for name, value in zip(names, values, strict=True):
+            set_committed_value(known, name, value)
+        return known
+    instance = model()
+    vars(instance).update(zip(names, values, strict=True))
+    make_transient_to_detached(instance)  # expires what is not in its __dict__
+    return instance
 
 
 def close_session(_: BaseException | None) -> None:

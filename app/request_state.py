@@ -1,6 +1,6 @@
 """The register of everything that this application stores in the Flask session and in `flask.g`.
 
-No other module uses `flask.g`, and every key of the session is a SessionKey (tests/test_request_state.py).
+No other module uses `flask.g`, and every key of the session is a SessionKey (tests/testcurrent_state.py).
 """
 
 import secrets
@@ -102,6 +102,7 @@ class RequestState:
 
     request_id: str = field(default_factory=new_id)
     user_id: int | None = None  # the logged-in user, for the log
+    is_user_loaded: bool = False  # of the account, or that the visitor has none
     reason: str = ""  # why the request was refused, for the log
     began_at: float | None = None  # time.perf_counter()
     device_id: str | None = None  # the device cookie's value, or the one that this response sets
@@ -109,6 +110,7 @@ class RequestState:
     held_session: "UserSession | None" = None  # that user's session
     said_why_logged_out: bool = False
     needs_both_factors: bool = False  # the view has to consume the proof of both factors
+    varies_by_fetch_site: bool = False  # the page has a form, and whether it has a token depends on the browser
     has_recaptcha: bool = False  # the page shows it, so its policy allows the provider's scripts
     is_captcha_solved: bool = False  # kept, because a response is accepted only once
     attempts: set[Any] | None = None  # the actions and attempts that rate limits count, while a limited view runs
@@ -118,10 +120,12 @@ class RequestState:
     blocked: dict[str, bool] = field(default_factory=dict)  # whether an email or IP address is blocked
 
 
-def _request_state() -> RequestState:
-    if "request_state" not in g:
-        g.request_state = RequestState()
-    return cast(RequestState, g.request_state)
+def current_state() -> RequestState:
+    try:
+        found: RequestState = g.request_state
+    except AttributeError:
+        found = g.request_state = RequestState()
+    return found
 
 
-state = cast(RequestState, LocalProxy(_request_state))
+state = cast(RequestState, LocalProxy(current_state))

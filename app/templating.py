@@ -1,43 +1,18 @@
 """Templates, compiled once for each language, so that their texts cost nothing when a page is rendered."""
 
-import re
 from collections import ChainMap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from babel.support import NullTranslations
 from flask import templating
 from flask_babel import get_domain
 from jinja2 import Template, pass_environment
-from jinja2.ext import Extension
-from jinja2.lexer import Token, TokenStream
+from werkzeug.routing import BuildError
 
 from app import languages
-from settings.languages import SOURCE
-
-TRANS = ["block_begin", "name:trans", "block_end", "data", "block_begin", "name:endtrans", "block_end"]
-CALL = ["name:_", "lparen", "string", "rparen"]
-
-
-class ConstantTexts(Extension):
-    """Translate `{% trans %}Log in{% endtrans %}` and `_("Log in")` when a template is compiled.
-
-    Texts with variables and plurals are left to Jinja's i18n extension.
-    """
-
-    def filter_stream(self, stream: TokenStream) -> Iterator[Token]:
-        texts, tokens, at = cast(Environment, self.environment).texts, list(stream), 0
-        while at < len(tokens):
-            if _matches(tokens[at : at + len(TRANS)], TRANS):
-                text = re.sub(r"\s*\n\s*", " ", str(tokens[at + 3].value).strip())  # the policy ext.i18n.trimmed
-                yield Token(tokens[at].lineno, "data", texts.gettext(text))
-                at += len(TRANS)
-            elif _matches(tokens[at : at + len(CALL)], CALL):
-                yield Token(tokens[at].lineno, "string", texts.gettext(str(tokens[at + 2].value)))
-                at += len(CALL)
-            else:
-                yield tokens[at]
-                at += 1
+from app.folding import Fold
 
 
 class Globals(ChainMap[str, Any]):
@@ -51,6 +26,8 @@ class Globals(ChainMap[str, Any]):
 class Environment(templating.Environment):
     """Flask's environment of templates, which has another environment, an overlay, for each language."""
 
+    # The names of functions whose results depend only on their arguments, the settings and the language
+    constant: set[str]
     # Of an overlay
     language: str
     direction: str
@@ -59,12 +36,20 @@ class Environment(templating.Environment):
     def __init__(self, app: Any, **options: Any) -> None:
         super().__init__(app, **options)
         self.by_language: dict[str, Environment] = {}
+        self.settings: dict[str, Any] = {}  # for which the templates were compiled
+        self.constant = set()
         self.policies["ext.i18n.trimmed"] = True
         self.add_extension("jinja2.ext.i18n")
-        self.add_extension(ConstantTexts)
         functions = {kind: _text_function(kind) for kind in ("gettext", "ngettext", "pgettext", "npgettext")}
         self.globals.update(functions, _=functions["gettext"])
         self.globals.update(language=_language, direction=_direction)
+
+    def compile(self, source: Any, *args: Any, **options: Any) -> Any:
+        """Compile a template, with what is the same on every page of this language filled in."""
+        if isinstance(source, str) and self.overlayed:
+            name = args[0] if args else options.get("name")
+            source = Fold(self, self._constants(), name).visit(self.parse(source, *args[:2]))
+        return super().compile(source, *args, **options)
 
     def make_globals(self, d: Any) -> Globals:
         return Globals(d or {}, self.globals)
@@ -89,15 +74,46 @@ class Environment(templating.Environment):
     def of_reader(self) -> "Environment":
         """Return the environment of the language of this page or email."""
         language = languages.current()
+        if self.app.config != self.settings:  # as in a test
+            self.by_language.clear()
+            self.settings = dict(self.app.config)
         if language not in self.by_language:
-            bytecode_cache = self.bytecode_cache if language == SOURCE else None  # it would hold English texts
-            overlay = self.overlay(bytecode_cache=bytecode_cache)
+            overlay = self.overlay(bytecode_cache=None)  # it would not know the language and the settings
             overlay.language, overlay.direction = language, languages.direction()
             overlay.texts = get_domain().get_translations()
             self.by_language[language] = overlay
         found = self.by_language[language]
         found.loader, found.auto_reload = self.loader, self.auto_reload  # as they are by now
         return found
+
+    def _constants(self) -> dict[str, Any]:
+        functions = {name: self.globals[name] for name in self.constant if not (name == "asset_url" and self.app.debug)}
+        texts = {"gettext": self._text, "_": self._text, "pgettext": self.texts.pgettext}
+        values = {"config": self.app.config, "language": lambda: self.language, "direction": lambda: self.direction}
+        return functions | texts | values | {"url_for": self._path}
+
+    def _text(self, message: str, **variables: Any) -> str:
+        found = self.texts.gettext(message)
+        return found % variables if variables else found
+
+    def _path(self, endpoint: str, **values: Any) -> str | None:
+        """Return the path of a page, or None if it depends on the request or on an application's own rules."""
+        if endpoint.startswith(".") or any(name.startswith("_") for name in values) or self.app.url_default_functions:
+            return None
+        own = urlsplit(self.app.config["PUBLIC_URL"])
+        try:
+            path = self.app.url_map.bind(own.netloc, own.path, url_scheme=own.scheme).build(endpoint, values)
+        except BuildError:
+            return None
+        return path if path.startswith(f"{own.path}/") else None
+
+
+def fill_in(app: Any, *names: str) -> None:
+    """Call these functions when a template is compiled, where their arguments are constant.
+
+    Their results must depend on nothing but the arguments, the settings and the language.
+    """
+    cast(Environment, app.jinja_env).constant.update(names)
 
 
 @pass_environment
@@ -119,7 +135,3 @@ def _text_function(kind: str) -> Callable[..., str]:
         return found % variables if variables else found
 
     return text
-
-
-def _matches(tokens: list[Token], pattern: list[str]) -> bool:
-    return len(tokens) == len(pattern) and all(map(Token.test, tokens, pattern))

@@ -49,6 +49,7 @@ def request(port, method, path, cookies="", form=None, is_kept=False, body=b"", 
         "Host": f"localhost:{port}", "X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.7",
         "Accept": "text/html", "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) bench",
         "Connection": "keep-alive" if is_kept else "close", "Referer": f"https://localhost:{port}{path}",
+        "Sec-Fetch-Site": "same-origin" if method == "POST" else "none",  # as browsers do
     }  # fmt: skip
     sent |= {"Cookie": cookies} if cookies else {}
     sent |= {"Content-Type": "application/x-www-form-urlencoded", "Content-Length": len(body)} if body else {}

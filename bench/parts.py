@@ -29,7 +29,7 @@ def pages(bench):
     for _, application in bench.turns():
         logged_in = bench.get(application, "/", cookies[application.name])
         bench.measure("home, logged in", application, [logged_in] * many)
-        bench.measure("home, a stranger", application, [bench.get(application, "/")] * many)
+        bench.measure("home, a visitor", application, [bench.get(application, "/")] * many)
         bench.measure("login page", application, [bench.get(application, application.login)] * many)
 
 
@@ -166,7 +166,7 @@ def queries(bench):
         cookies = bench.cookies(application)
         asked = {
             "home, logged in": bench.get(application, "/", cookies),
-            "home, a stranger": bench.get(application, "/"),
+            "home, a visitor": bench.get(application, "/"),
             "login page": bench.get(application, application.login),
             "login": bench.log_in(application),
         }

@@ -43,6 +43,14 @@ def rate_limit_engine(url: str) -> dict[str, Any]:
     }
 
 
+def lookup_engine(url: str) -> dict[str, dict[str, Any]]:
+    """Return the options of an engine for the look-up of the logged-in user: on PostgreSQL, one in autocommit mode."""
+    if url.startswith("sqlite"):
+        return {}
+    options = engine_options(url) | {"url": url, "isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
+    return {"lookups": options | {"max_overflow": 0}}
+
+
 def redis_options() -> dict[str, Any]:
     """Return the options of a Redis client with timeouts of half a second, which reconnects once."""
     from redis.backoff import NoBackoff  # importing it takes 90 ms

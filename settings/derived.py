@@ -9,7 +9,7 @@ from urllib.parse import quote as url_quote
 from urllib.parse import urlsplit
 
 from settings.brand import brand
-from settings.connections import engine_options, rate_limit_engine, redis_options
+from settings.connections import engine_options, lookup_engine, rate_limit_engine, redis_options
 from settings.domains import domain_of_host, parse_sender
 
 
@@ -28,8 +28,9 @@ def complete(settings: dict[str, Any], instance_path: str) -> None:
     settings["MAIL_DEFAULT_SENDER"] = _default_sender(settings)
     settings["MAIL_SUPPRESS_SEND"] = not settings["MAIL_SERVER"]
     settings.setdefault("SQLALCHEMY_ENGINE_OPTIONS", engine_options(settings["SQLALCHEMY_DATABASE_URI"]))
-    counters = {"rate_limits": rate_limit_engine(settings["SQLALCHEMY_DATABASE_URI"])}
-    settings["SQLALCHEMY_BINDS"] = counters | settings.get("SQLALCHEMY_BINDS", {})
+    url = settings["SQLALCHEMY_DATABASE_URI"]
+    engines = {"rate_limits": rate_limit_engine(url), **lookup_engine(url)}
+    settings["SQLALCHEMY_BINDS"] = engines | settings.get("SQLALCHEMY_BINDS", {})
     settings["REDIS_OPTIONS"] = redis_options() if settings["REDIS_URL"] else {}
 
 

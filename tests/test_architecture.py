@@ -33,6 +33,7 @@ LAYERS = {  # from the highest to the lowest; a package stands for all its modul
         "app.metrics",
         "app.clock",
         "app.csv_lines",
+        "app.folding",
         "app.formats",
         "app.keyset",
         "app.languages",

@@ -74,6 +74,26 @@ def test_a_same_origin_login_needs_neither_token_nor_cookie(app, ada):
 
 @on_sqlite
 @both_schemes
+@pytest.mark.parametrize("site", ["none", "same-origin", "same-site", "cross-site"])
+def test_a_browser_that_says_where_it_comes_from_gets_no_token_and_no_cookie(app, ada, site):
+    browser = app.test_client()
+    page = browser.get("/auth/login", headers={"Sec-Fetch-Site": site})
+    assert (hidden_token(page), "Set-Cookie" in page.headers) == ("", False)
+    assert "Sec-Fetch-Site" in page.vary
+    form = FORM | {"csrf_token": hidden_token(page)}
+    assert browser.post("/auth/login", data=form, headers={"Sec-Fetch-Site": "same-origin"}).location == "/"
+
+
+@on_sqlite
+@both_schemes
+@pytest.mark.parametrize("site", [None, "", "other", "same-origin, cross-site"])
+def test_any_other_browser_gets_a_token(client, site):
+    page = client.get("/auth/login", headers={} if site is None else {"Sec-Fetch-Site": site})
+    assert (bool(hidden_token(page)), "Set-Cookie" in page.headers) == (True, True)
+
+
+@on_sqlite
+@both_schemes
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 def test_a_cross_site_request_is_refused_for_unknown_urls_too(client, site, method):

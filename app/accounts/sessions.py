@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import bindparam, select, update
-from sqlalchemy.orm import contains_eager
 from sqlalchemy.orm.attributes import set_committed_value
 
 from app import clock
 from app.accounts import devices
+from app.connections import partly_loaded, reading_connection
 from app.extensions import db, rows_changed
-from app.models import AuditAction, Device, LogoutReason, User, UserSession
+from app.models import AuditAction, Device, LogoutReason, Role, User, UserSession
 from app.security import audit, origin, rate_limits
 
 IDLE_TIMEOUT, MAX_AGE = timedelta(hours=12), timedelta(days=7)
@@ -21,11 +21,21 @@ BOTH_FACTORS_LIFETIME = timedelta(minutes=5)
 MAX_SESSIONS = 50  # per account
 LAST_SEEN_INTERVAL = timedelta(minutes=5)  # between two writes of last_seen_at
 
-# Loads the session, its user and the user's role in one query.
+# The columns that nearly every page needs. The others of a row are loaded together as soon as a page asks for one.
+OF_SESSION = ("id", "user_id", "last_seen_at", "authenticated_at")
+OF_USER = (
+    *("id", "email", "username", "password_hash", "confirmed", "language", "time_zone", "role_name"),
+    *("deactivated_at", "deletion_due_at", "email_bounced_at", "two_factor_enabled_at"),
+)
+OF_ROLE = ("name", "permissions")
 CURRENT = (
-    select(UserSession)
-    .join(UserSession.user)
-    .options(contains_eager(UserSession.user).joinedload(User.role, innerjoin=True))
+    select(
+        *(getattr(UserSession, name) for name in OF_SESSION),
+        *(getattr(User, name) for name in OF_USER),
+        *(getattr(Role, name) for name in OF_ROLE),
+    )
+    .join_from(UserSession, User)
+    .join(Role)
     .where(
         UserSession.id == bindparam("id"),
         UserSession.expires_at > bindparam("now"),
@@ -68,8 +78,17 @@ def start(
 
 
 def find(session_id: str) -> UserSession | None:
-    """Return the active session with this id, and load its user."""
-    return db.session.scalar(CURRENT, {"id": session_id, "now": clock.now()})
+    """Return the active session with this id, its user and the user's role, by one query."""
+    with reading_connection() as connection:
+        found = connection.execute(CURRENT, {"id": session_id, "now": clock.now()}).one_or_none()
+    if found is None:
+        return None
+    user_session = partly_loaded(UserSession, OF_SESSION, found[: len(OF_SESSION)])
+    user = partly_loaded(User, OF_USER, found[len(OF_SESSION) : -len(OF_ROLE)])
+    set_committed_value(user, "role", partly_loaded(Role, OF_ROLE, found[-len(OF_ROLE) :]))
+    set_committed_value(user_session, "user", user)
+    db.session.add(user_session)
+    return user_session
 
 
 def find_ended(session_id: str) -> UserSession | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec
 
-from flask import abort, current_app, flash, render_template, request, session, url_for
+from flask import abort, flash, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
@@ -14,12 +14,12 @@ from flask_login import AnonymousUserMixin, current_user, login_required
 from app.accounts import sessions, two_factor
 from app.auth.account_state import hold_back, required_page
 from app.auth.next_url import is_of_application, store_location, this_page, this_url
-from app.connections import read_without_transaction
 from app.extensions import db, login_manager
 from app.models import Permission, User
 from app.request_state import SessionKey, state
 from app.switches import is_on
 from app.web import stale_forms
+from app.web.csrf import SAFE_METHODS
 from app.web.negotiation import lead_to, wants_json
 
 Arguments = ParamSpec("Arguments")
@@ -47,11 +47,12 @@ def load_user(session_id: str) -> User | None:
 
     On an application's own pages, a user who must open a required page first counts as a visitor.
     """
-    if hasattr(current_app.view_functions.get(request.endpoint or ""), "only_reads"):
-        read_without_transaction()
     user_session = sessions.find(session_id)
     if user_session is None:
         return None
+    if request.method not in SAFE_METHODS:
+        # In full: if a form loaded the rest later, its work could tell whether somebody else has an address.
+        db.session.get(User, user_session.user_id, populate_existing=True)
     user_session.user.current_session = user_session
     state.user_id = user_session.user_id
     if is_of_application() and (endpoint := required_page(user_session.user)):

@@ -17,7 +17,7 @@ from app.models import Permission, User, UserSession
 from app.request_state import SessionKey, state
 from app.web.headers import KEPT
 from app.web.negotiation import lead_to
-from app.web.own_urls import safe_next_url
+from app.web.own_urls import next_query, page_to_return_to, safe_next_url
 
 WITHOUT_SESSION = {*KEPT, "main.healthz", "main.readyz", "main.metrics"}  # endpoints that never load the user
 ALWAYS_OPEN = {"auth.cancel_deletion", "auth.logout", "auth.secure_account", "main.appearance", "main.language"}
@@ -42,6 +42,7 @@ def check_account_state() -> ResponseReturnValue | None:
     if request.endpoint in WITHOUT_SESSION:
         return None
     is_logged_in = current_user.is_authenticated  # loads the user, and fills `state.held_session`
+    state.is_user_loaded = True
     user_session = current_user.current_session if is_logged_in else state.held_session
     if not user_session and not is_logged_in:
         _say_why_logged_out()
@@ -54,6 +55,9 @@ def check_account_state() -> ResponseReturnValue | None:
     return hold_back(endpoint) if endpoint else None
 
 
+bp.add_app_template_filter(next_query)  # for links: {{ url_for("auth.login") }}{{ next_page | next_query }}
+
+
 @bp.app_context_processor
 def page_context() -> dict[str, Any]:
     """Pass `Permission`, `registration_open`, and what links to the login page and its form need, to all templates."""
@@ -61,8 +65,17 @@ def page_context() -> dict[str, Any]:
     next_page = safe_next_url(request.args.get("next")) or own_page if request else None
     last_method = login_flow.last_method() if request else ""
     is_open = current_app.config["REGISTRATION_OPEN"] and switches.is_on("registration")
-    shared = {"Permission": Permission, "registration_open": is_open, "offered_passkey": passkey_offer.offered_passkey}
-    return shared | {"next_page": next_page, "last_method": last_method, "held_back": state.held_back}
+    return {
+        # A proxy would cost each of its many uses more; the pages of errors from 500 up must not load the user.
+        "current_user": current_user._get_current_object() if state.is_user_loaded else current_user,
+        "Permission": Permission,
+        "registration_open": is_open,
+        "offered_passkey": passkey_offer.offered_passkey,
+        "last_method": last_method,
+        "held_back": state.held_back,
+        "next_page": next_page,
+        "return_query": next_query(page_to_return_to()) if request else "",
+    }
 
 
 def required_page(user: User) -> str | None:

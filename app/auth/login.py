@@ -54,7 +54,10 @@ class LoginForm(Form):
 def login() -> ResponseReturnValue:
     if current_user.is_authenticated:
         return redirect(url_for("main.index"))
-    form = with_captcha(LoginForm(login=session.get(SessionKey.EMAIL_SENT_TO)), _needs_captcha())
+    needs_captcha = _needs_captcha()
+    if request.method == "GET" and not needs_captcha and SessionKey.EMAIL_SENT_TO not in session:
+        return render_template("auth/login.html")  # most visitors: a form object would be empty
+    form = with_captcha(LoginForm(login=session.get(SessionKey.EMAIL_SENT_TO)), needs_captcha)
     if form.is_submitted() and request.form.get("credential"):
         return _log_in_by_passkey(form)
     if is_on("password") and form.validate_on_submit():

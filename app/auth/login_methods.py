@@ -11,7 +11,6 @@ from app.accounts import login_methods as methods
 from app.accounts import wording
 from app.auth import login_flow
 from app.auth.blueprint import bp
-from app.connections import only_reads
 from app.models import User
 
 
@@ -42,6 +41,5 @@ def added_login_methods() -> list[LoginMethod]:
 
 @bp.route("/login-methods")
 @login_required
-@only_reads
 def login_methods() -> ResponseReturnValue:
     return render_template("auth/login_methods.html", **methods.overview(current_user))

@@ -12,7 +12,6 @@ from app.auth import access, next_url
 from app.auth.blueprint import bp
 from app.auth.fields import factor_code_field
 from app.auth.forms import Form, confirmation_page, form_page
-from app.connections import only_reads
 from app.extensions import db
 from app.request_state import SessionKey
 from app.security import signing
@@ -44,7 +43,6 @@ class SetUpForm(Form):
 
 @bp.route("/two-factor")
 @login_required
-@only_reads
 def two_factor() -> ResponseReturnValue:
     factors_on = {"app": authenticators.find(current_user), "passkeys": factors.passkey_state(current_user)}
     left = recovery_codes.left(current_user) if factors.is_on(current_user) else 0

@@ -98,7 +98,8 @@ def _connections() -> Iterator[Finding]:
     """Check whether the pools of all processes of this machine fit into PostgreSQL."""
     if db.engine.name != "postgresql":
         return
-    pools = [current_app.config["SQLALCHEMY_ENGINE_OPTIONS"], current_app.config["SQLALCHEMY_BINDS"]["rate_limits"]]
+    engines = current_app.config["SQLALCHEMY_BINDS"]
+    pools = [current_app.config["SQLALCHEMY_ENGINE_OPTIONS"], engines["rate_limits"], engines["lookups"]]
     most = _processes() * sum(pool.get("pool_size", 5) + pool.get("max_overflow", 10) for pool in pools)
     limit = db.session.scalar(text("SELECT current_setting('max_connections')::int")) or 0
     if most > limit:

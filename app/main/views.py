@@ -5,21 +5,18 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
 from app.accounts import login_methods, passkeys, recovery_codes, sessions
-from app.connections import only_reads
 from app.switches import SwitchedBlueprint
 
 bp = SwitchedBlueprint("main", __name__)
 
 
 @bp.route("/")
-@only_reads
 def index() -> ResponseReturnValue:
     return render_template("main/index.html")
 
 
 @bp.route("/account")
 @login_required
-@only_reads
 def account() -> ResponseReturnValue:
     counts = {"devices": len(sessions.find_all(current_user)), "codes": recovery_codes.left(current_user)}
     details = passkeys.details(current_user)

@@ -3,7 +3,6 @@
 from flask import Flask, Response, current_app, request
 
 from app.web import cookies
-from app.web.own_urls import url_with_return
 
 SCHEMES = ("light", "dark")
 
@@ -20,4 +19,4 @@ def remember(response: Response, scheme: str) -> None:
 
 
 def init_app(app: Flask) -> None:
-    app.jinja_env.globals.update(chosen_scheme=chosen_scheme, url_with_return=url_with_return)
+    app.jinja_env.globals.update(chosen_scheme=chosen_scheme)

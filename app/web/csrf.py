@@ -1,27 +1,29 @@
 """Protection against cross-site requests: Fetch Metadata first, then Flask-WTF's token.
 
 Browsers send Sec-Fetch-Site with every request, and pages can't change it. `same-origin` needs no token, so that a page
-can stay open for days. A request with `none` or without the header (old browsers, plain HTTP, programs) needs the
-token. Rails 8.2 and Go's http.CrossOriginProtection use the same header.
+can stay open for days, and pages have no token then. A request with `none` or without the header (old browsers, plain
+HTTP, programs) needs the token. Rails 8.2 and Go's http.CrossOriginProtection use the same header.
 """
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-from flask import Flask, current_app, request
+from flask import Flask, Response, current_app, request
 from flask.typing import ResponseReturnValue
 from flask_babel import lazy_gettext as _l
-from flask_wtf.csrf import CSRFError
+from flask_wtf.csrf import CSRFError, generate_csrf
 from werkzeug.exceptions import Forbidden
 
 from app.extensions import csrf
+from app.request_state import state
 from app.security import audit
 from app.web.errors import error_page
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+FETCH_SITES = {"none", "same-origin", "same-site", "cross-site"}  # the values of Sec-Fetch-Site
 PORTS = {"http": 80, "https": 443}
 
 
@@ -104,8 +106,24 @@ def is_ours(url: str) -> bool:
     return origin is not None and origin in {_origin(current_app.config["PUBLIC_URL"]), _origin(request.host_url)}
 
 
+def token() -> str:
+    """Return the token of a form, or "" if the browser sends Sec-Fetch-Site: it needs none, so no cookie is set."""
+    state.varies_by_fetch_site = True
+    return "" if request.headers.get("Sec-Fetch-Site") in FETCH_SITES else generate_csrf()
+
+
+def vary(response: Response) -> Response:
+    if state.varies_by_fetch_site:
+        response.vary.add("Sec-Fetch-Site")
+    return response
+
+
 def init_app(app: Flask) -> None:
     app.before_request(check)
+    app.after_request(vary)
+    csrf.init_app(app)
+    app.context_processor(lambda: {"csrf_token": token})  # in place of Flask-WTF's
+    app.jinja_env.globals["csrf_token"] = token
 
 
 def _check_token() -> None:

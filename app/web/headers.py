@@ -22,6 +22,7 @@ POLICY = {  # Content-Security-Policy
     "form-action": "'self'",
     "frame-ancestors": "'none'",
 }
+DEFAULT_POLICY = "; ".join(f"{directive} {origins}" for directive, origins in POLICY.items())
 HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -36,9 +37,15 @@ HSTS = "max-age=31536000"  # a year
 class SessionInterface(SecureCookieSessionInterface):
     """Flask's session cookie, bound to PUBLIC_URL: another instance with the same SECRET_KEY can't read it."""
 
+    keys: tuple[object, ...] = ()
+    serializer_of_keys: URLSafeTimedSerializer | None = None
+
     def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
         self.salt = f"session of {app.config['PUBLIC_URL']}"
-        return super().get_signing_serializer(app)
+        keys = (self.salt, app.secret_key, *(app.config["SECRET_KEY_FALLBACKS"] or ()))
+        if keys != self.keys:
+            self.keys, self.serializer_of_keys = keys, super().get_signing_serializer(app)
+        return self.serializer_of_keys
 
 
 def csp(**sources: str) -> Callable[[Place], Place]:
@@ -59,15 +66,15 @@ def init_app(app: Flask) -> None:
 
 def add_headers(response: Response) -> Response:
     """Add the headers that the view has not set. Browsers must not store personal pages."""
-    response.headers.setdefault("Content-Security-Policy", _policy())
-    present = set(response.headers.keys(lower=True))
-    response.headers.extend((name, value) for name, value in HEADERS.items() if name.lower() not in present)
+    wanted = {"Content-Security-Policy": _policy(), **HEADERS}
     if request.is_secure:
-        response.headers.setdefault("Strict-Transport-Security", HSTS)
+        wanted["Strict-Transport-Security"] = HSTS
     if request.endpoint in PROBES:
         response.headers["Cache-Control"] = "no-store"
     elif request.endpoint not in KEPT or response.status_code >= 400:  # an error page names a logged-in user
-        response.headers.setdefault("Cache-Control", "no-store" if _is_personal() else "no-cache")
+        wanted["Cache-Control"] = "no-store" if _is_personal() else "no-cache"
+    present = set(response.headers.keys(lower=True))
+    response.headers.extend((name, value) for name, value in wanted.items() if name.lower() not in present)
     return response
 
 
@@ -77,6 +84,10 @@ def _policy() -> str:
     more = [getattr(place, "csp", {}) for place in (view, *map(current_app.blueprints.get, request.blueprints))]
     if state.has_recaptcha:
         more.append(dict.fromkeys(("script-src", "frame-src", "connect-src"), " ".join(captcha.origins())))
+    return _with_sources(more) if any(more) else DEFAULT_POLICY
+
+
+def _with_sources(more: list[dict[str, str]]) -> str:
     policy = dict(POLICY)
     for sources in more:
         for directive, origins in sources.items():

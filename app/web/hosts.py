@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit, urlunsplit
@@ -130,6 +131,7 @@ def check_host_and_scheme() -> ResponseReturnValue | None:
     return None
 
 
+@lru_cache(1024)
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     host = text.strip()
     if host.startswith("["):

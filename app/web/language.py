@@ -13,6 +13,7 @@ from app import formats, languages, time_zones
 from app.languages import locale
 from app.models import User
 from app.request_state import SessionKey
+from app.templating import fill_in
 from settings.languages import SOURCE
 
 MAX_ACCEPTED = 200  # characters of Accept-Language; browsers send fewer
@@ -50,11 +51,6 @@ def of_request() -> str:
     return of_account if of_account in known else of_browser()
 
 
-def zone_is_known() -> bool:
-    """Return whether times are in the time zone of the account."""
-    return bool(getattr(current_user, "time_zone", None))
-
-
 def of_visitor() -> dict[str, str | None]:
     """Return what is known about a new user: the language, where several are offered, and the time zone."""
     is_known = len(current_app.config["LANGUAGES"]) > 1
@@ -80,7 +76,8 @@ def keep_time_zone() -> None:
 def init_app(app: Flask) -> None:
     languages.init_app(app, _selected, _zone)
     in_pages = {"language_name": languages.name, "moment_pattern": formats.moment_pattern}
-    app.jinja_env.globals.update(in_pages, zone_is_known=zone_is_known)
+    app.jinja_env.globals.update(in_pages)
+    fill_in(app, *in_pages)
     for in_words in IN_WORDS:
         app.add_template_filter(in_words)  # {{ user.created_at | day }}
     if len(app.config["LANGUAGES"]) > 1:

@@ -1,14 +1,15 @@
 """Tell URLs of this application from others, which a page must not redirect to."""
 
 import re
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
-from flask import current_app, request, url_for
+from flask import current_app, request
 
 MAX_LENGTH = 2048  # characters
 # str.isprintable() refuses these, which occur in the URLs of several scripts. Browsers send them percent-encoded.
 SPACES_AND_JOINERS = re.compile(r"[\u200c\u200d\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]")
-CHOICES = {"main.appearance", "main.language"}
+CHOICES = {None, "main.appearance", "main.language"}
+SAFE_IN_QUERY = "!$'()*,/:;?@"  # as url_for() has it
 DOTS = {".", ".."}
 
 
@@ -21,10 +22,15 @@ def safe_next_url(target: str | None) -> str | None:
     return target if is_ours else None
 
 
-def url_with_return(endpoint: str) -> str:
-    """Return the URL of a page with a choice, which leads back to this page unless its URL may hold a token."""
-    can_return = request.method == "GET" and request.endpoint not in {None, *CHOICES} and not request.view_args
-    return url_for(endpoint, next=request.script_root + request.path if can_return else None)
+def next_query(page: str | None) -> str:
+    """Return the query that a link to another page needs to lead back to `page`, or "" if it is None."""
+    return f"?next={quote(page, safe=SAFE_IN_QUERY)}" if page else ""
+
+
+def page_to_return_to() -> str | None:
+    """Return this page's path for a page with a choice, which leads back to it; None if it may hold a token."""
+    can_return = request.method == "GET" and request.endpoint not in CHOICES and not request.view_args
+    return request.script_root + request.path if can_return else None
 
 
 def safe_path(target: str | None) -> str | None:

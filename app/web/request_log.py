@@ -13,7 +13,7 @@ from flask import Flask, Response, has_app_context, request
 from flask.logging import default_handler, wsgi_errors_stream
 
 from app import clock, metrics
-from app.request_state import new_id, state
+from app.request_state import current_state, new_id, state
 from app.security import origin
 from settings import log_format
 from settings.log_format import TOKEN
@@ -30,6 +30,7 @@ class Json(log_format.Json):
 
     def format(self, record: logging.LogRecord) -> str:
         if has_app_context():
+            state = current_state()
             record.__dict__.setdefault("trace.id", state.request_id)
             record.__dict__.setdefault("user.id", state.user_id and str(state.user_id))
         return super().format(record)
@@ -93,23 +94,25 @@ def _is_step(record: logging.LogRecord) -> bool:
 
 
 def _start() -> None:
+    state = current_state()
     state.request_id, state.began_at, state.user_id, state.reason = new_id(), time.perf_counter(), None, ""
 
 
 def _finish(response: Response) -> Response:
     """Log the request, without its query and without the token in its path."""
-    path = origin.path_for_log()
+    path, method, state = origin.path_for_log(), request.method, current_state()
+    seconds = time.perf_counter() - state.began_at if state.began_at else None
     fields = {
-        "http.request.method": request.method,
+        "http.request.method": method,
         "http.response.status_code": response.status_code,
         "url.path": path,
         "client.ip": request.remote_addr,
-        "event.duration": round((time.perf_counter() - state.began_at) * 1e9) if state.began_at else None,
+        "event.duration": None if seconds is None else round(seconds * 1e9),
         "event.reason": state.reason or None,
     }
     endpoint = request.endpoint or "none"
     metrics.requests.labels(endpoint, response.status_code).inc()
-    metrics.duration.labels(endpoint).observe(time.perf_counter() - state.began_at if state.began_at else 0)
-    requests.info("%s %s %s", request.method, path, response.status_code, extra=fields)
+    metrics.duration.labels(endpoint).observe(seconds or 0)
+    requests.info("%s %s %s", method, path, response.status_code, extra=fields)
     response.headers["X-Request-ID"] = state.request_id
     return response

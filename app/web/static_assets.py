@@ -22,6 +22,7 @@ from flask_babel import gettext
 
 from app import languages
 from app.switches import is_on
+from app.templating import fill_in
 from settings.brand import Brand, Palette
 
 SCRIPTS_WITH_TEXTS = ("app.js", "passkeys.js", "captcha.js")
@@ -54,6 +55,7 @@ def init_app(app: Flask) -> None:
     app.extensions["assets"] = {}
     app.add_url_rule("/assets/<digest>/<path:filename>", "asset", send_asset)
     app.jinja_env.globals.update(asset_url=asset_url, public_asset_url=public_asset_url)
+    fill_in(app, "asset_url", "public_asset_url")
 
 
 def asset_url(filename: str) -> str:

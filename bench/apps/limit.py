@@ -1,9 +1,12 @@
 """The limit: bare Flask with one query for the logged-in user, one small template, and a login without any rules.
 
+Its login page signs a session cookie, as a page with a CSRF token does.
+
 `python limit.py N` creates the tables and N users, and prints the hash of their password, like the other applications.
 """
 
 import os
+import secrets
 import sys
 
 from flask import Flask, redirect, render_template, request, session
@@ -36,6 +39,7 @@ def home():
 @app.route("/auth/login", methods=["GET", "POST"])
 def login():
     if request.method == "GET":
+        session["token"] = secrets.token_hex()
         return render_template("login.html")
     person = db.session.scalar(db.select(Person).filter_by(name=request.form["login"]))
     if not person or not check_password_hash(person.hash, request.form["password"]):

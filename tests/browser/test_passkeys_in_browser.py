@@ -519,7 +519,7 @@ def test_a_refused_passkey_is_reported_and_signalled_as_unknown(signals, adding,
     page, button = adding
 
     def ask_something_else(route):
-        answer = route.fetch()
+        answer = route.fetch(headers=route.request.headers | {"Sec-Fetch-Site": "same-origin"})  # which it leaves out
         route.fulfill(response=answer, json=answer.json() | {"challenge": "A" * 86})
 
     page.route("**/creation-options", ask_something_else)

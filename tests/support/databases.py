@@ -14,7 +14,7 @@ from sqlalchemy import URL, Engine, Integer, event, make_url
 from app import create_app
 from app.extensions import db
 from app.models.role import SEEDS
-from settings.connections import engine_options, rate_limit_engine
+from settings.connections import engine_options, lookup_engine, rate_limit_engine
 from support.clients import ROOT
 from support.waiting import PATIENCE
 
@@ -99,12 +99,11 @@ class Postgresql:
 
 def patient(url):
     """Return the settings of a database, which waits for locks and connections as long as a busy machine may need."""
-    engine, counters = engine_options(url), rate_limit_engine(url)
-    for options in (engine, counters):
+    engine, binds = engine_options(url), {"rate_limits": rate_limit_engine(url), **lookup_engine(url)}
+    for options in (engine, *binds.values()):
         options["pool_timeout"] = PATIENCE
         if url.startswith("sqlite"):
             options["connect_args"]["timeout"] = PATIENCE
-    binds = {"rate_limits": counters}
     return {"SQLALCHEMY_DATABASE_URI": url, "SQLALCHEMY_ENGINE_OPTIONS": engine, "SQLALCHEMY_BINDS": binds}
 
 

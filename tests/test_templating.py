@@ -1,0 +1,115 @@
+"""Templates are compiled with what is the same on every page of a language, and pages do not notice."""
+
+import re
+
+import pytest
+from jinja2 import ChoiceLoader, DictLoader
+
+from app import templating
+
+PAGES = [
+    "/",
+    "/auth/login",
+    "/auth/register",
+    "/auth/reset",
+    "/appearance",
+    "/account",
+    "/auth/devices",
+    "/auth/nowhere",
+]
+RANDOM = re.compile(r'name="csrf_token" value="[^"]*"|<code[^>]*>\w{16}</code>')
+
+
+class Nothing:
+    """In place of Fold."""
+
+    def __init__(self, *_):
+        pass
+
+    def visit(self, tree):
+        return tree
+
+
+@pytest.mark.parametrize("settings", [{}, {"LANGUAGES": ["de", "ar"]}], ids=["English", "German and Arabic"])
+def test_pages_are_the_same_without_it(app, client, another_client, ada, monkeypatch):
+    def shown():
+        app.jinja_env.by_language.clear()
+        return [words(browser.get(path).text) for browser in (client, another_client) for path in PAGES]
+
+    client.log_in(ada)
+    client.get("/")  # offers a passkey, once
+    with_it = shown()
+    monkeypatch.setattr(templating, "Fold", Nothing)
+    assert shown() == with_it
+
+
+def test_nothing_constant_is_asked_for_on_a_page(app):
+    with app.test_request_context():
+        environment = app.jinja_env.of_reader()
+        source = environment.loader.get_source(environment, "base.html")[0]
+        code = environment.compile(source, "base.html", raw=True)
+    assert "site.css" in code
+    assert [
+        name for name in ("asset_url", "is_on", "gettext", "APP_NAME", "'language'") if f"resolve({name!r})" in code
+    ] == []
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ('{% set config = {"APP_NAME": "Mine"} %}{{ config.APP_NAME }}', "Mine"),
+        ("{% macro shown(is_on) %}{{ is_on }}{% endmacro %}{{ shown(3) }}", "3"),
+        ("{% for url_for in [1, 2] %}{{ url_for }}{% endfor %}", "12"),
+        ('{% from "components.html" import badge as icon %}{{ icon("new") | striptags }}', "new"),
+        ("{% if is_on('password') %}a{% elif config.NOTHING %}b{% else %}c{% endif %}", "a"),
+        ("{% if config.NOTHING %}a{% elif word %}b{% elif is_on('password') %}c{% else %}d{% endif %}", "c"),
+        ("{{ url_for('auth.login', next='/a b') }}", "/auth/login?next=/a+b"),
+        ("{% if false %}{{ url_for('no.where') }}{% endif %}x", "x"),
+        ('{{ _("Log in to %(app)s.", app="<b>") }}', "Log in to &lt;b&gt;."),
+    ],
+)
+def test_a_template_means_what_it_says(app, template, words):
+    with app.test_request_context():
+        assert app.jinja_env.from_string(template).render() == words
+
+
+def test_a_changed_setting_shows(app, client):
+    app.config["APP_NAME"] = "Orchard"
+    assert "Log in to Orchard" in client.get("/auth/login").text
+    app.config["APP_NAME"] = "Meadow"
+    assert "Log in to Meadow" in client.get("/auth/login").text
+
+
+def test_urls_follow_an_applications_own_defaults(own_app, app, client):
+    app.url_defaults(lambda endpoint, values: values.setdefault("from", "here"))
+    assert 'href="/auth/register?from=here"' in client.get("/auth/login").text
+
+
+def test_in_development_a_changed_include_shows(own_app, app):
+    parts = {"whole.html": '{% include "part.html" %}', "part.html": "one"}
+    app.jinja_env.loader, app.jinja_env.auto_reload = ChoiceLoader([DictLoader(parts), app.jinja_env.loader]), True
+    with app.test_request_context():
+        assert app.jinja_env.get_template("whole.html").render() == "one"
+        parts["part.html"] = "two"
+        assert app.jinja_env.get_template("whole.html").render() == "two"
+
+
+def test_a_failure_in_an_included_template_names_the_line_that_includes_it(own_app, app):
+    parts = {"whole.html": 'a\nb\n{% include "part.html" %}', "part.html": "\n" * 20 + "{{ 1 // word }}"}
+    app.jinja_env.loader = ChoiceLoader([DictLoader(parts), app.jinja_env.loader])
+    with app.test_request_context(), pytest.raises(ZeroDivisionError) as raised:
+        app.jinja_env.get_template("whole.html").render(word=0)
+    assert raised.traceback[-1].lineno + 1 == 3
+
+
+def test_an_async_view_is_not_taken_for_a_plain_one(app):
+    async def view(): ...
+
+    assert app.ensure_sync(len) is len
+    with pytest.raises(RuntimeError, match="async"):  # asgiref is not installed
+        app.ensure_sync(view)
+
+
+def words(page):
+    """Return the elements and words of a page: white space may differ."""
+    return " ".join(RANDOM.sub("", page).split())
