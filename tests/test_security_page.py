@@ -308,12 +308,14 @@ def test_the_page_says(sentence):
 
 # Size of a request
 
+*SOME, LAST = [f"`{name.removeprefix('HTTP_').replace('_', '-').title()}`" for name in request_size.SHORTER_HEADERS]
+[SHORTER] = {*request_size.SHORTER_HEADERS.values()}
 SIZES = {
     "body": f"{config.Config.MAX_CONTENT_LENGTH // 1024} KiB, {config.Config.MAX_FORM_PARTS} fields",
     "one field": f"{request_size.MAX_FIELD // 1024} KiB; the response of a passkey may fill the body",
     "path": f"{request_size.MAX_PATH // 1024} KiB",
     "query": f"{request_size.MAX_QUERY // 1024} KiB, {config.Config.MAX_FORM_PARTS} parts",
-    "one header": f"{request_size.MAX_HEADER // 1024} KiB",
+    "one header": f"{request_size.MAX_HEADER // 1024} KiB; {SHORTER // 1024} KiB of {', '.join(SOME)} and {LAST}",
 }
 
 
