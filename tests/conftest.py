@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from flask_mail import email_dispatched
-from jinja2 import BytecodeCache
 
 ROOT = Path(__file__).parent.parent
 
@@ -26,16 +25,19 @@ for line in (ROOT / ".env.example").read_text().splitlines():
 from support.applications import SharedApps, are_shared
 from support.authenticators import set_up
 from support.clients import PASSWORD, Browser
+from support.compiled import compile_once
 from support.databases import KINDS, is_needless_repetition, patient
 from support.ours import make_optional, owners_fields
 from support.waiting import PATIENCE
 
-from app import create_app
+from app import create_app, templating
 from app.auth.registration_forms import RegistrationForm
 from app.email import delivery
 from app.extensions import db
 from app.models import User
 from app.web.request_log import Json, Plain
+
+templating.Environment.compile = compile_once
 
 
 def pytest_collection_modifyitems(config, items):
@@ -99,19 +101,6 @@ def more():
     return {}
 
 
-class Compiled(BytecodeCache):
-    """Templates, compiled once for all the applications that the tests make."""
-
-    code = {}
-
-    def load_bytecode(self, bucket):
-        if bucket.key in self.code:
-            bucket.bytecode_from_string(self.code[bucket.key])
-
-    def dump_bytecode(self, bucket):
-        self.code[bucket.key] = bucket.bytecode_to_string()
-
-
 @pytest.fixture
 def make_app(tmp_path):
     """Make an application on a database, to be used within its context, and clean up after it."""
@@ -128,7 +117,6 @@ def make_app(tmp_path):
 
 def prepare(app):
     app.test_client_class = Browser
-    app.jinja_env.bytecode_cache = Compiled()
 
 
 @contextmanager
