@@ -38,9 +38,9 @@ def as_an_old_browser(route):
 
 def submit_a_stale_form(page):
     """As an old browser does, which does not say where a form comes from."""
+    page.route("**/auth/register", as_an_old_browser, times=2)
     page.goto("/auth/register")
     page.locator("[name=csrf_token]").last.evaluate("input => input.value = 'old'")
-    page.route("**/auth/register", as_an_old_browser, times=1)
     page.get_by_label("Email address").fill("eve@example.com")
     page.get_by_label("Username").fill("eve")
     page.get_by_label("Password", exact=True).fill(PASSWORD)
