@@ -24,8 +24,7 @@ class LoginManager(flask_login.LoginManager):
 
     def init_app(self, app: Flask, add_context_processor: bool = True) -> None:
         app.login_manager = self  # type: ignore[attr-defined]
-        if add_context_processor:
-            app.context_processor(lambda: {"current_user": flask_login.current_user})
+        # page_context() of app/auth/account_state.py passes `current_user` to templates.
 
 
 csrf = CSRFProtect()

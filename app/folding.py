@@ -10,7 +10,10 @@ from typing import Any
 from jinja2 import Environment, nodes
 from jinja2.visitor import NodeTransformer
 
-CONSTANT_MACROS = {"components.html": {"icon", "logo", "last_used"}}  # their output depends only on arguments
+CONSTANT_MACROS = {  # their output depends only on arguments, settings and the language
+    "components.html": {"icon", "logo", "last_used"},
+    "macros.html": {"passkey_button"},
+}
 
 
 class Fold(NodeTransformer):

@@ -15,6 +15,7 @@ from app.auth.next_url import is_of_application, store_location, this_page
 from app.extensions import db
 from app.models import Permission, User, UserSession
 from app.request_state import SessionKey, state
+from app.web import csrf
 from app.web.headers import KEPT
 from app.web.negotiation import lead_to
 from app.web.own_urls import next_query, page_to_return_to, safe_next_url
@@ -68,6 +69,7 @@ def page_context() -> dict[str, Any]:
     return {
         # A proxy would cost each of its many uses more; the pages of errors from 500 up must not load the user.
         "current_user": current_user._get_current_object() if state.is_user_loaded else current_user,
+        "csrf_token": csrf.token,
         "Permission": Permission,
         "registration_open": is_open,
         "offered_passkey": passkey_offer.offered_passkey,

@@ -114,7 +114,7 @@ def token() -> str:
 
 def vary(response: Response) -> Response:
     if state.varies_by_fetch_site:
-        response.vary.add("Sec-Fetch-Site")
+        response.headers.extend({"Vary": "Sec-Fetch-Site"})
     return response
 
 
@@ -122,8 +122,7 @@ def init_app(app: Flask) -> None:
     app.before_request(check)
     app.after_request(vary)
     csrf.init_app(app)
-    app.context_processor(lambda: {"csrf_token": token})  # in place of Flask-WTF's
-    app.jinja_env.globals["csrf_token"] = token
+    app.jinja_env.globals["csrf_token"] = token  # and in page_context(), both in place of Flask-WTF's
 
 
 def _check_token() -> None:

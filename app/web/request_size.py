@@ -51,7 +51,8 @@ def check_lengths() -> ResponseReturnValue | None:
     """Refuse a request that is longer than any page needs, with status 413, 414 or 431."""
     view = current_app.view_functions.get(request.endpoint or "")
     allowed = getattr(view, "max_content_length", current_app.config["MAX_CONTENT_LENGTH"])
-    if request.mimetype in FORMS and request.content_length is None:  # it has to be read to count its fields
+    is_form = request.mimetype in FORMS
+    if is_form and request.content_length is None:  # it has to be read to count its fields
         allowed = min(allowed, request.max_form_memory_size or allowed)
     request.max_content_length = allowed
     if _has_long_header():
@@ -60,7 +61,7 @@ def check_lengths() -> ResponseReturnValue | None:
         abort(414)
     if len(request.path) > MAX_PATH:
         return errors.invalid_link() if "token" in (request.view_args or {}) else abort(414)
-    if request.mimetype in FORMS and _has_long_form():
+    if is_form and _has_long_form():
         abort(413)
     return None
 

@@ -37,4 +37,4 @@ def filled_in(environment):
     settings = tuple(repr(app.config.get(name)) for name in SETTINGS)
     routes = (frozenset(app.view_functions), bool(app.url_default_functions))
     texts = (environment.language, tuple(get_babel().translation_directories))
-    return settings, routes, texts, app.root_path, app.debug, templating.Fold
+    return settings, routes, texts, app.root_path, app.static_folder, app.debug, templating.Fold
