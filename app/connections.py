@@ -23,7 +23,7 @@ def reading_connection() -> Connection:
 
     On PostgreSQL its pool is in autocommit mode, which saves two round trips and the switch to this mode.
     """
-    return (db.engines.get("lookups") or db.engine).connect()
+    return (db.engines["lookups"] if db.engine.dialect.name == "postgresql" else db.engine).connect()
 
 
 def partly_loaded(model: type[Row], names: Sequence[str], values: Sequence[Any]) -> Row:

@@ -43,12 +43,12 @@ def rate_limit_engine(url: str) -> dict[str, Any]:
     }
 
 
-def lookup_engine(url: str) -> dict[str, dict[str, Any]]:
-    """Return the options of an engine for the look-up of the logged-in user: on PostgreSQL, one in autocommit mode."""
+def lookup_engine(url: str) -> dict[str, Any]:
+    """Return the options of an engine for the look-up of the logged-in user, in autocommit mode. SQLite needs none."""
+    options = engine_options(url) | {"url": url}
     if url.startswith("sqlite"):
-        return {}
-    options = engine_options(url) | {"url": url, "isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
-    return {"lookups": options | {"max_overflow": 0}}
+        return options
+    return options | {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True, "max_overflow": 0}
 
 
 def redis_options() -> dict[str, Any]:

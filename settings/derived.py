@@ -29,7 +29,7 @@ def complete(settings: dict[str, Any], instance_path: str) -> None:
     settings["MAIL_SUPPRESS_SEND"] = not settings["MAIL_SERVER"]
     settings.setdefault("SQLALCHEMY_ENGINE_OPTIONS", engine_options(settings["SQLALCHEMY_DATABASE_URI"]))
     url = settings["SQLALCHEMY_DATABASE_URI"]
-    engines = {"rate_limits": rate_limit_engine(url), **lookup_engine(url)}
+    engines = {"rate_limits": rate_limit_engine(url), "lookups": lookup_engine(url)}
     settings["SQLALCHEMY_BINDS"] = engines | settings.get("SQLALCHEMY_BINDS", {})
     settings["REDIS_OPTIONS"] = redis_options() if settings["REDIS_URL"] else {}
 
