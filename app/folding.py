@@ -53,7 +53,7 @@ class Fold(NodeTransformer):
             arguments = [argument.as_const(self.context) for argument in node.args]
             value = function(*arguments, **dict(pair.as_const(self.context) for pair in node.kwargs))
             return node if value is None else self._const(value, node)
-        except nodes.Impossible:
+        except Exception:  # an error of the function belongs to the page that calls it
             return node
 
     def visit_If(self, node: nodes.If) -> nodes.Node | list[nodes.Node]:

@@ -118,7 +118,9 @@ def test_database_outage_shows_an_error_page_and_keeps_sessions(app, client, ada
     def fail(*_):
         raise OperationalError("SELECT", {}, sqlite3.OperationalError("database is locked"))
 
-    event.listen(db.engine, "before_cursor_execute", fail)
+    engines = db.engines.values()
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", fail)
     answer = client.get(address)
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "5"
@@ -126,5 +128,6 @@ def test_database_outage_shows_an_error_page_and_keeps_sessions(app, client, ada
     assert '<a class="brand"' in answer.text
     assert client.get("/healthz").status_code == 200
     assert client.get("/readyz").status_code == 503
-    event.remove(db.engine, "before_cursor_execute", fail)
+    for engine in engines:
+        event.remove(engine, "before_cursor_execute", fail)
     assert client.get("/account").status_code == 200

@@ -574,7 +574,7 @@ def many_processes(monkeypatch):
 POSTGRESQL_TABLE = [
     (read_only, "database", "PostgreSQL is read-only", "Name the primary in DATABASE_URL"),
     (sequence_behind, "sequences", "because sequences are behind, those of users", "Run: flask fix-sequences"),
-    (many_processes, "database", "9 processes may open 360 connections, but PostgreSQL accepts 100.", "use PgBouncer"),
+    (many_processes, "database", "9 processes may open 405 connections, but PostgreSQL accepts 100.", "use PgBouncer"),
 ]
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
-from flask import Flask, Response, abort, current_app, request, url_for
+from flask import Flask, Response, abort, current_app, request
 from flask_babel import gettext
 
 from app import languages
@@ -62,7 +62,8 @@ def asset_url(filename: str) -> str:
     """Return the URL of a file in app/static or of a bundle, which changes with the content and with the language."""
     if filename == "site.js" and languages.has_catalog(languages.current()):
         filename = f"{languages.current()}/{filename}"
-    return url_for("asset", digest=_asset(filename).digest, filename=filename)
+    path = urlsplit(current_app.config["PUBLIC_URL"]).path
+    return f"{path}/assets/{_asset(filename).digest}/{quote(filename)}"  # also while no request is answered
 
 
 def public_asset_url(filename: str) -> str:

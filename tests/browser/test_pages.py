@@ -44,6 +44,8 @@ def test_administrators_filter_and_drop_emails_by_keyboard_without_scripts(peopl
     page.keyboard.press("Enter")
     page.get_by_text("1 email was dropped.").wait_for()
     assert page.get_by_label("State").input_value() == "waiting"
+    page.get_by_role("row").nth(17).wait_for()
+    page.wait_for_load_state()
     assert page.get_by_role("row").count() == 1 + 17
 
 

@@ -486,7 +486,7 @@ def test_at_another_host_the_page_names_the_host_of_the_passkeys(using):
     page, button = using
 
     def elsewhere(route):
-        answer = route.fetch()
+        answer = route.fetch(headers=route.request.headers | {"Sec-Fetch-Site": "same-origin"})
         route.fulfill(response=answer, json=answer.json() | {"rpId": "accounts.example.com"})
 
     page.route("**/request-options/**", elsewhere)

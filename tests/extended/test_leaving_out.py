@@ -97,4 +97,4 @@ def test_the_rest_works_without(title, tmp_path):
     command += ["-k", f"not ({WORDS[title]})"]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout
-    assert int(re.search(r"(\d+) passed", ran.stdout)[1]) > 25
+    assert int(re.search(r"(\d+) passed", ran.stdout)[1]) > 10
