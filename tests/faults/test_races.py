@@ -174,19 +174,18 @@ def test_one_of_ten_simultaneous_uses_of_an_authenticator_code_succeeds(site, si
     assert owner.post("/auth/two-factor/set-up", csrf_token=page.token, code=app.now()).status == 200
     db.session.execute(update(UserSession).values(authenticated_at=None))
     db.session.commit()
-    code = app.at(datetime.now(UTC), counter_offset=1)
     typing = []
     for number in range(10):
         browser = Browser(running) if number % 2 else owner.copy()
         if number % 2:
             assert browser.log_in("ada").headers["Location"] == "/auth/two-factor/verify"
             token = browser.get("/auth/two-factor/verify").token
-            typing.append(partial(browser.post, "/auth/two-factor/verify", csrf_token=token, code=code))
+            typing.append((browser, "/auth/two-factor/verify", "code", {"csrf_token": token}))
         else:
             token = browser.get("/auth/reauthenticate").token
-            fields = {"password": PASSWORD, "factor_code": code, "csrf_token": token}
-            typing.append(partial(browser.post, "/auth/reauthenticate", **fields))
-    answers = all_at_once(typing)
+            typing.append((browser, "/auth/reauthenticate", "factor_code", {"password": PASSWORD, "csrf_token": token}))
+    code = app.at(datetime.now(UTC), counter_offset=1)
+    answers = all_at_once([partial(browser.post, path, **form, **{name: code}) for browser, path, name, form in typing])
     assert {answer.status for answer in answers} == {302, 422}
     # Whoever proves it once more has another session from then on: copies of the one before are led to the login.
     passed = [answer for answer in answers if answer.status == 302 and "/auth/login" not in answer.headers["Location"]]
