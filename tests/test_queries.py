@@ -106,7 +106,7 @@ def test_what_a_page_needs_of_the_user_beyond_the_usual_is_loaded_by_one_more_qu
     client.log_in(ada)
     asked.clear()
     assert client.get("/all-of-it").status_code == 200
-    assert [statement.split()[0] for statement, _ in asked] == ["SELECT"] * 3, "look-up, user, session"
+    assert [statement.split()[0] for statement, _ in asked] == ["SELECT"] * 2, "look-up, user"
 
 
 @pytest.mark.parametrize(("path", "form", "status", "work"), FORMS.values(), ids=FORMS)

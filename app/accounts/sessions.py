@@ -22,7 +22,7 @@ MAX_SESSIONS = 50  # per account
 LAST_SEEN_INTERVAL = timedelta(minutes=5)  # between two writes of last_seen_at
 
 # The columns that nearly every page needs. The others of a row are loaded together as soon as a page asks for one.
-OF_SESSION = ("id", "user_id", "last_seen_at", "authenticated_at")
+OF_SESSION = UserSession.__table__.columns.keys()  # all of it: its id may change while a page is made
 OF_USER = (
     *("id", "email", "username", "password_hash", "confirmed", "language", "time_zone", "role_name"),
     *("deactivated_at", "deletion_due_at", "email_bounced_at", "two_factor_enabled_at"),
