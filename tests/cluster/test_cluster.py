@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cluster import Cluster
 from engines import NOBODY
-from people import Book, Member, Newcomer
+from members import Book, Member, Newcomer
 from support.ledger import wrong
 from support.sink import Sink
 from support.waiting import until
