@@ -35,12 +35,13 @@ __version__ = "0.1.0"  # of Flasky, also in a clone; your own version can have a
 class Application(Flask):
     jinja_environment = templating.Environment
 
+    def __init__(self, name: str) -> None:
+        self.is_async = lru_cache(1024)(iscoroutinefunction)
+        super().__init__(name)
+
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return a function that is not async at once. Flask asks this of each hook and view of each request."""
-        return super().ensure_sync(func) if _is_async(func) else func
-
-
-_is_async = lru_cache(1024)(iscoroutinefunction)
+        return super().ensure_sync(func) if self.is_async(func) else func
 
 
 def create_app(config_name: str | None = None, **overrides: Any) -> Flask:

@@ -26,6 +26,8 @@ def compile_once(environment, source, *args, **options):
     if not (is_usual and environment.overlayed and isinstance(source, str)) or options:
         return compile_anew(environment, source, *args, **options)
     key = (source, *args, filled_in(environment))
+    if len(code) > 2_000:
+        code.clear()
     if key not in code:
         code[key] = compile_anew(environment, source, *args)
     return code[key]
