@@ -66,7 +66,8 @@ def run_for_a_year():
     people = [User(email=f"person{number}@d{number % 9}.example", username=f"person{number}") for number in range(44)]
     people.append(User(email=f"{'g' * 64}@{'x' * 60}.{'y' * 60}.example", username="g" * 64))
     for number, user in enumerate(people):
-        user.confirmed, user.created_at = number % 4 > 0, now - timedelta(days=8 * number)
+        user.confirmed = number % 4 > 0
+        user.created_at = now - timedelta(days=8 * number if user.confirmed else number / 10)  # or cleanup deletes them
     db.session.add_all(people)
     db.session.flush()
     people[1].two_factor_enabled_at = people[1].deletion_due_at = people[1].deactivated_at = now
