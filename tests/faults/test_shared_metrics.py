@@ -22,9 +22,7 @@ def folders():
 
 
 def test_processes_add_up_their_numbers_and_drop_those_of_a_dead_one(site, ada):
-    others = folders()
     running = site(processes=2, METRICS_TOKEN=TOKEN)
-    [folder] = [path for path in folders() - others if any(path.iterdir())]
     scraper = Browser(running)
     scraper.headers = {"Authorization": f"Bearer {TOKEN}"}
 
@@ -45,7 +43,7 @@ def test_processes_add_up_their_numbers_and_drop_those_of_a_dead_one(site, ada):
 
     until(both_have_answered, "both processes to answer")
     assert health() == before + len(answers), "whichever process answers"
-    assert (folder / f"gauge_livesum_{min(who)}.db").exists()
+    [folder] = [path for path in folders() if (path / f"gauge_livesum_{min(who)}.db").exists()]  # other tests have some
     os.kill(int(min(who)), signal.SIGKILL)
     until(lambda: not (folder / f"gauge_livesum_{min(who)}.db").exists())
     assert health() == before + len(answers), "what it counted stays"
