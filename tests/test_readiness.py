@@ -174,8 +174,12 @@ def test_the_probe_of_postgresql_needs_a_file_and_writes_no_row(app, reason):
     assert any("temp" in line and "written" in line for line in plan)
     db.session.rollback()
     wal = text("SELECT pg_current_wal_insert_lsn()::text")
-    before = db.session.scalar(wal)
-    db.session.rollback()
-    assert reason() == ""
-    assert db.session.scalar(wal) == before
+
+    def writes_nothing():
+        before = db.session.scalar(wal)
+        db.session.rollback()
+        assert reason() == ""
+        return db.session.scalar(wal) == before
+
+    assert any(writes_nothing() for _ in range(20)), "PostgreSQL itself writes now and then"
     assert db.session.scalar(text("SHOW work_mem")) != "64kB"
