@@ -33,6 +33,8 @@ __version__ = "0.1.0"  # of Flasky, also in a clone; your own version can have a
 
 
 class Application(Flask):
+    """Flask with this application's templates."""
+
     jinja_environment = templating.Environment
 
     def __init__(self, name: str) -> None:

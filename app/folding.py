@@ -7,7 +7,7 @@ them into one string.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from jinja2 import Environment, nodes
+from jinja2 import Environment, TemplateNotFound, nodes
 from jinja2.visitor import NodeTransformer
 
 CONSTANT_MACROS = {  # their output depends only on arguments, settings and the language
@@ -19,16 +19,17 @@ CONSTANT_MACROS = {  # their output depends only on arguments, settings and the 
 class Fold(NodeTransformer):
     """Replaces constant expressions by their values, conditions by the chosen branch, and includes by their content.
 
-    What comes from other files is left alone in development, where a changed file is to be noticed.
+    In development, includes and macros are left alone, so that a changed file takes effect.
 
     Args:
         constants: values and functions by their names in templates. The result of a function depends on nothing but
             its arguments, the settings and the language; it is None if the function can't tell.
+        names: of the template, and before it of those that include it.
     """
 
-    def __init__(self, environment: Environment, constants: Mapping[str, Any], name: str | None):
-        self.environment, self.constants, self.name = environment, constants, name
-        self.context, self.known = nodes.EvalContext(environment, name), dict(constants)
+    def __init__(self, environment: Environment, constants: Mapping[str, Any], *names: str | None):
+        self.environment, self.constants, self.names = environment, constants, names
+        self.context, self.known = nodes.EvalContext(environment, names[-1]), dict(constants)
 
     def visit_Template(self, node: nodes.Template) -> nodes.Node:
         assigned = {*_assigned(node)}
@@ -68,15 +69,18 @@ class Fold(NodeTransformer):
 
     def visit_Include(self, node: nodes.Include) -> nodes.Node:
         loader = self.environment.loader
-        if self.environment.auto_reload or loader is None or node.ignore_missing:
+        name = node.template.value if isinstance(node.template, nodes.Const) else None
+        if self.environment.auto_reload or loader is None or not node.with_context or not isinstance(name, str):
             return self.generic_visit(node)
-        if not isinstance(node.template, nodes.Const):
-            return self.generic_visit(node)
-        name = node.template.value
-        tree = self.environment.parse(loader.get_source(self.environment, name)[0], name)
+        if name in self.names:  # it includes itself, as for the replies to a comment
+            return node
+        try:
+            tree = self.environment.parse(loader.get_source(self.environment, name)[0], name)
+        except TemplateNotFound:  # only a page that shows it fails
+            return node
         if tree.find((nodes.Extends, nodes.Block)):
             return node
-        content = Unused().visit(Fold(self.environment, self.constants, name).visit(tree))
+        content = Unused().visit(Fold(self.environment, self.constants, *self.names, name).visit(tree))
         return nodes.Scope(content.body).set_lineno(node.lineno, override=True)
 
     def generic_visit(self, node: nodes.Node, *args: Any, **options: Any) -> nodes.Node:

@@ -1,6 +1,6 @@
 """The register of everything that this application stores in the Flask session and in `flask.g`.
 
-No other module uses `flask.g`, and every key of the session is a SessionKey (tests/testcurrent_state.py).
+No other module uses `flask.g`, and every key of the session is a SessionKey (tests/test_request_state.py).
 """
 
 import secrets

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from jinja2 import ChoiceLoader, DictLoader
+from jinja2 import ChoiceLoader, DictLoader, TemplateNotFound
 
 from app import templating
 
@@ -65,6 +65,7 @@ def test_nothing_constant_is_asked_for_on_a_page(app):
         ("{% if config.NOTHING %}a{% elif word %}b{% elif is_on('password') %}c{% else %}d{% endif %}", "c"),
         ("{{ url_for('auth.login', next='/a b') }}", "/auth/login?next=/a+b"),
         ("{% if false %}{{ url_for('no.where') }}{% endif %}x", "x"),
+        ('{% set word = 1 %}{% include "errors/nowhere.html" ignore missing %}x', "x"),
         ('{{ _("Log in to %(app)s.", app="<b>") }}', "Log in to &lt;b&gt;."),
     ],
 )
@@ -100,6 +101,18 @@ def test_a_failure_in_an_included_template_names_the_line_that_includes_it(own_a
     with app.test_request_context(), pytest.raises(ZeroDivisionError) as raised:
         app.jinja_env.get_template("whole.html").render(word=0)
     assert raised.traceback[-1].lineno + 1 == 3
+
+
+def test_a_template_can_include_itself_and_one_that_is_missing(own_app, app):
+    replies = '{{ comment.words }}{% for comment in comment.replies %}, {% include "comment.html" %}{% endfor %}'
+    parts = {"comment.html": replies, "page.html": '{% if word %}{% include "nowhere.html" %}{% endif %}a page'}
+    app.jinja_env.loader = ChoiceLoader([DictLoader(parts), app.jinja_env.loader])
+    comment = {"words": "one", "replies": [{"words": "two", "replies": [{"words": "three"}]}]}
+    with app.test_request_context():
+        assert app.jinja_env.get_template("comment.html").render(comment=comment) == "one, two, three"
+        assert app.jinja_env.get_template("page.html").render() == "a page"
+        with pytest.raises(TemplateNotFound):
+            app.jinja_env.get_template("page.html").render(word=True)
 
 
 def test_an_async_view_is_not_taken_for_a_plain_one(app):
