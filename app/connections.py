@@ -26,7 +26,7 @@ def reading_connection() -> Connection:
     return (db.engines["lookups"] if db.engine.dialect.name == "postgresql" else db.engine).connect()
 
 
-def partly_loaded(model: type[Row], names: Sequence[str], values: Sequence[Any]) -> Row:
+def partly_loaded(session: Session, model: type[Row], names: Sequence[str], values: Sequence[Any]) -> Row:
     """Return the object of a row of which only these columns were read, for session.add().
 
     The others are loaded together when one of them is asked for.
@@ -34,7 +34,7 @@ def partly_loaded(model: type[Row], names: Sequence[str], values: Sequence[Any])
     Args:
         names: the primary key, a single column, comes first.
     """
-    known: Row | None = db.session.identity_map.get(identity_key(model, values[0]))
+    known: Row | None = session.identity_map.get(identity_key(model, values[0]))
     if known:
         for name, value in zip(names, values, strict=True):
             set_committed_value(known, name, value)

@@ -10,10 +10,8 @@ from typing import Any
 from jinja2 import Environment, TemplateNotFound, nodes
 from jinja2.visitor import NodeTransformer
 
-CONSTANT_MACROS = {  # their output depends only on arguments, settings and the language
-    "components.html": {"icon", "logo", "last_used"},
-    "macros.html": {"passkey_button"},
-}
+# Of components.html. Their output depends only on arguments, settings and the language.
+CONSTANT_MACROS = {"icon", "last_used", "logo", "passkey_button"}
 
 
 class Fold(NodeTransformer):
@@ -93,7 +91,7 @@ class Fold(NodeTransformer):
 
     def _macros(self, node: nodes.FromImport) -> Iterator[tuple[str, Any]]:
         template = node.template.value if isinstance(node.template, nodes.Const) else None
-        for name in CONSTANT_MACROS.get(template, ()):
+        for name in CONSTANT_MACROS if template == "components.html" else ():
             if name in node.names:
                 yield name, getattr(self.environment.get_template(template).module, name)
 
@@ -112,12 +110,31 @@ class Unused(NodeTransformer):
     """Drops the imports of names that an included template does not use any more."""
 
     def visit_Template(self, node: nodes.Template) -> nodes.Node:
-        self.used = {name.name for name in node.find_all(nodes.Name) if name.ctx == "load"}
+        self.used = {*_used(node)}
         return node if node.find(nodes.Include) else self.generic_visit(node)
 
+    def visit_Scope(self, node: nodes.Scope) -> nodes.Node:
+        return node  # the content of another template, which is done
+
     def visit_FromImport(self, node: nodes.FromImport) -> nodes.Node | None:
-        names = {name if isinstance(name, str) else name[1] for name in node.names}
-        return node if names & self.used else None
+        return node if _imported(node) & self.used else None
+
+
+def _used(node: nodes.Node) -> Iterator[str]:
+    """Yield the names that a part of a template uses, except those that an included template imports for itself."""
+    if isinstance(node, nodes.Name) and node.ctx == "load":
+        yield node.name
+    own = (
+        {name for part in node.body if isinstance(part, nodes.FromImport) for name in _imported(part)}
+        if isinstance(node, nodes.Scope)
+        else set()
+    )
+    for child in node.iter_child_nodes():
+        yield from (name for name in _used(child) if name not in own)
+
+
+def _imported(node: nodes.FromImport) -> set[str]:
+    return {name if isinstance(name, str) else name[1] for name in node.names}
 
 
 def _assigned(tree: nodes.Template) -> Iterator[str]:

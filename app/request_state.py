@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from flask import g, session
+from flask import Request, g, request, session
 from werkzeug.local import LocalProxy
 
 if TYPE_CHECKING:
@@ -89,6 +89,11 @@ class MagicLinkRequest(SessionRecord):
 
     challenge_id: str
     remember: bool
+
+
+def current_request() -> Request:
+    """Return the request itself, for a function that reads it often: each use of Flask's proxy looks it up."""
+    return cast(Request, cast(Any, request)._get_current_object())
 
 
 def new_id() -> str:

@@ -261,7 +261,7 @@ def test_by_default_loopback_proxies_are_trusted(arrived, peer):
     assert arrived(peer, FORGED)["ip"] == "203.0.113.9"
 
 
-def test_the_log_warns_once_about_a_proxy_that_no_setting_counts(client, caplog):
+def test_the_log_warns_once_about_a_proxy_that_no_setting_counts(own_app, client, caplog):
     for _ in range(3):
         client.get("/", headers=FORGED)
     (said,) = [record.getMessage() for record in caplog.records if record.name == "app.web.hosts"]

@@ -97,7 +97,7 @@ def test_pages_for_users_run_a_known_number_of_queries(client, ada, asked):
     assert taken == MEMBERS_PAGES
 
 
-def test_what_a_page_needs_of_the_user_beyond_the_usual_is_loaded_by_one_more_query(own_app, app, client, ada, asked):
+def test_what_a_page_needs_beyond_the_usual_is_loaded_by_one_more_query_for_each_row(own_app, app, client, ada, asked):
     @app.get("/all-of-it")
     def all_of_it():
         found = [getattr(current_user, column.key) for column in User.__table__.columns]
@@ -106,7 +106,7 @@ def test_what_a_page_needs_of_the_user_beyond_the_usual_is_loaded_by_one_more_qu
     client.log_in(ada)
     asked.clear()
     assert client.get("/all-of-it").status_code == 200
-    assert [statement.split()[0] for statement, _ in asked] == ["SELECT"] * 2, "look-up, user"
+    assert [statement.split()[0] for statement, _ in asked] == ["SELECT"] * 3, "look-up, user, session"
 
 
 @pytest.mark.parametrize(("path", "form", "status", "work"), FORMS.values(), ids=FORMS)

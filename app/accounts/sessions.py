@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import bindparam, select, update
+from sqlalchemy.orm import contains_eager
 from sqlalchemy.orm.attributes import set_committed_value
 
 from app import clock
@@ -22,12 +23,18 @@ MAX_SESSIONS = 50  # per account
 LAST_SEEN_INTERVAL = timedelta(minutes=5)  # between two writes of last_seen_at
 
 # The columns that nearly every page needs. The others of a row are loaded together as soon as a page asks for one.
-OF_SESSION = UserSession.__table__.columns.keys()  # all of it: its id may change while a page is made
+OF_SESSION = ("id", "user_id", "created_at", "last_seen_at", "remembered", "authenticated_at", "both_factors_at")
 OF_USER = (
-    *("id", "email", "username", "password_hash", "confirmed", "language", "time_zone", "role_name"),
+    *("id", "email", "username", "password_hash", "confirmed", "language", "time_zone"),
     *("deactivated_at", "deletion_due_at", "email_bounced_at", "two_factor_enabled_at"),
 )
 OF_ROLE = ("name", "permissions")
+IS_CURRENT = (
+    UserSession.id == bindparam("id"),
+    UserSession.expires_at > bindparam("now"),
+    UserSession.revoked_at.is_(None),
+    User.deactivated_at.is_(None),
+)
 CURRENT = (
     select(
         *(getattr(UserSession, name) for name in OF_SESSION),
@@ -36,12 +43,15 @@ CURRENT = (
     )
     .join_from(UserSession, User)
     .join(Role)
-    .where(
-        UserSession.id == bindparam("id"),
-        UserSession.expires_at > bindparam("now"),
-        UserSession.revoked_at.is_(None),
-        User.deactivated_at.is_(None),
-    )
+    .where(*IS_CURRENT)
+)
+CURRENT_IN_FULL = (
+    select(UserSession)
+    .join(UserSession.user)
+    .join(User.role)
+    .where(*IS_CURRENT)
+    .options(contains_eager(UserSession.user).contains_eager(User.role))
+    .execution_options(populate_existing=True)
 )
 
 
@@ -78,17 +88,23 @@ def start(
 
 
 def find(session_id: str) -> UserSession | None:
-    """Return the active session with this id, its user and the user's role, by one query."""
+    """Return the active session with this id, its user and the user's role, of which the usual columns are loaded."""
     with reading_connection() as connection:
         found = connection.execute(CURRENT, {"id": session_id, "now": clock.now()}).one_or_none()
     if found is None:
         return None
-    user_session = partly_loaded(UserSession, OF_SESSION, found[: len(OF_SESSION)])
-    user = partly_loaded(User, OF_USER, found[len(OF_SESSION) : -len(OF_ROLE)])
-    set_committed_value(user, "role", partly_loaded(Role, OF_ROLE, found[-len(OF_ROLE) :]))
+    session = db.session()
+    user_session = partly_loaded(session, UserSession, OF_SESSION, found[: len(OF_SESSION)])
+    user = partly_loaded(session, User, OF_USER, found[len(OF_SESSION) : -len(OF_ROLE)])
+    set_committed_value(user, "role", partly_loaded(session, Role, OF_ROLE, found[-len(OF_ROLE) :]))
     set_committed_value(user_session, "user", user)
-    db.session.add(user_session)
+    session.add(user_session)
     return user_session
+
+
+def find_in_full(session_id: str) -> UserSession | None:
+    """Return the active session with this id, its user and the user's role, in the transaction of this request."""
+    return db.session.scalar(CURRENT_IN_FULL, {"id": session_id, "now": clock.now()})
 
 
 def find_ended(session_id: str) -> UserSession | None:

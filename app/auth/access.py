@@ -47,12 +47,11 @@ def load_user(session_id: str) -> User | None:
 
     On an application's own pages, a user who must open a required page first counts as a visitor.
     """
-    user_session = sessions.find(session_id)
+    # In full for a form: if it loaded the rest later, its work could tell whether somebody else has an address.
+    find = sessions.find if request.method in SAFE_METHODS else sessions.find_in_full
+    user_session = find(session_id)
     if user_session is None:
         return None
-    if request.method not in SAFE_METHODS:
-        # In full: if a form loaded the rest later, its work could tell whether somebody else has an address.
-        db.session.get(User, user_session.user_id, populate_existing=True)
     user_session.user.current_session = user_session
     state.user_id = user_session.user_id
     if is_of_application() and (endpoint := required_page(user_session.user)):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import current_app, flash, request, session, url_for
+from flask import current_app, flash, has_request_context, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, logout_user
 from sqlalchemy.exc import OperationalError
@@ -14,7 +14,7 @@ from app.auth.blueprint import bp
 from app.auth.next_url import is_of_application, store_location, this_page
 from app.extensions import db
 from app.models import Permission, User, UserSession
-from app.request_state import SessionKey, state
+from app.request_state import SessionKey, current_state, state
 from app.web import csrf
 from app.web.headers import KEPT
 from app.web.negotiation import lead_to
@@ -23,6 +23,7 @@ from app.web.own_urls import next_query, page_to_return_to, safe_next_url
 WITHOUT_SESSION = {*KEPT, "main.healthz", "main.readyz", "main.metrics"}  # endpoints that never load the user
 ALWAYS_OPEN = {"auth.cancel_deletion", "auth.logout", "auth.secure_account", "main.appearance", "main.language"}
 MAILBOX = {"dev.mailbox", "dev.email", "dev.email_html"}
+OUTSIDE_A_REQUEST = {"last_method": "", "held_back": None, "next_page": None, "return_query": ""}
 # The page that a user must open first, and the endpoints that stay available until then.
 OPEN_ENDPOINTS = {
     "auth.cancel_deletion": ALWAYS_OPEN,
@@ -42,17 +43,17 @@ def check_account_state() -> ResponseReturnValue | None:
     """Update the session's last_seen_at, and redirect a user who must open another page first."""
     if request.endpoint in WITHOUT_SESSION:
         return None
-    is_logged_in = current_user.is_authenticated  # loads the user, and fills `state.held_session`
+    user, state = current_user._get_current_object(), current_state()  # loads the user, and fills state.held_session
     state.is_user_loaded = True
-    user_session = current_user.current_session if is_logged_in else state.held_session
-    if not user_session and not is_logged_in:
+    user_session = user.current_session if user.is_authenticated else state.held_session
+    if not user_session and not user.is_authenticated:
         _say_why_logged_out()
         return None
     if user_session and _touch(user_session):
         session.modified = True  # sends the cookie again, with a new date
-    if not is_logged_in or request.endpoint is None:
+    if not user.is_authenticated or request.endpoint is None:
         return None
-    endpoint = required_page(current_user)
+    endpoint = required_page(user)
     return hold_back(endpoint) if endpoint else None
 
 
@@ -62,21 +63,26 @@ bp.add_app_template_filter(next_query)  # for links: {{ url_for("auth.login") }}
 @bp.app_context_processor
 def page_context() -> dict[str, Any]:
     """Pass `Permission`, `registration_open`, and what links to the login page and its form need, to all templates."""
-    own_page = this_page() if request and is_of_application() else None
-    next_page = safe_next_url(request.args.get("next")) or own_page if request else None
-    last_method = login_flow.last_method() if request else ""
     is_open = current_app.config["REGISTRATION_OPEN"] and switches.is_on("registration")
-    return {
-        # A proxy would cost each of its many uses more; the pages of errors from 500 up must not load the user.
-        "current_user": current_user._get_current_object() if state.is_user_loaded else current_user,
+    of_request = _of_request() if has_request_context() else OUTSIDE_A_REQUEST
+    return of_request | {
         "csrf_token": csrf.token,
         "Permission": Permission,
         "registration_open": is_open,
         "offered_passkey": passkey_offer.offered_passkey,
-        "last_method": last_method,
+    }
+
+
+def _of_request() -> dict[str, Any]:
+    state = current_state()
+    own_page = this_page() if is_of_application() else None
+    return {
+        # A proxy would cost each of its many uses more; the pages of errors from 500 up must not load the user.
+        "current_user": current_user._get_current_object() if state.is_user_loaded else current_user,
+        "last_method": login_flow.last_method(),
         "held_back": state.held_back,
-        "next_page": next_page,
-        "return_query": next_query(page_to_return_to()) if request else "",
+        "next_page": safe_next_url(request.args.get("next")) or own_page,
+        "return_query": next_query(page_to_return_to()),
     }
 
 

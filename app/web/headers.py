@@ -1,16 +1,19 @@
 """The security and caching headers of every response, and the session cookie."""
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from flask import Flask, Response, current_app, get_flashed_messages, request, session
+from flask import Flask, Request, Response, current_app, get_flashed_messages, session
 from flask.sessions import SecureCookieSessionInterface
 from itsdangerous import URLSafeTimedSerializer
 
-from app.request_state import IMPERSONAL, SessionKey, state
+from app.request_state import IMPERSONAL, SessionKey, current_request, state
 from app.security import captcha
 from app.web import site_files, static_assets
 from app.web.hosts import PROBES
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 Place = TypeVar("Place")
 
@@ -23,15 +26,15 @@ POLICY = {  # Content-Security-Policy
     "frame-ancestors": "'none'",
 }
 DEFAULT_POLICY = "; ".join(f"{directive} {origins}" for directive, origins in POLICY.items())
-HEADERS = {
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
-    "Referrer-Policy": "same-origin",  # old browsers name the origin of a form only by Referer
-    "X-Content-Type-Options": "nosniff",
-}
+HEADERS = [
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    ("Referrer-Policy", "same-origin"),  # old browsers name the origin of a form only by Referer
+    ("X-Content-Type-Options", "nosniff"),
+]
+SECURE_HEADERS = [*HEADERS, ("Strict-Transport-Security", "max-age=31536000")]  # over HTTPS; in seconds: a year
 KEPT = {*static_assets.ENDPOINTS, *site_files.ENDPOINTS}  # files that browsers may cache
-HSTS = "max-age=31536000"  # a year
 
 
 class SessionInterface(SecureCookieSessionInterface):
@@ -59,26 +62,41 @@ def csp(**sources: str) -> Callable[[Place], Place]:
     return allow
 
 
+class ConstantHeaders:
+    """WSGI middleware that adds the headers that every response has, unless the response has them."""
+
+    def __init__(self, wsgi_app: "WSGIApplication") -> None:
+        self.wsgi_app = wsgi_app
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
+            wanted = SECURE_HEADERS if environ["wsgi.url_scheme"] == "https" else HEADERS
+            present = {name.lower() for name, _ in headers}
+            headers += [header for header in wanted if header[0].lower() not in present]
+            return start_response(status, headers, *error)
+
+        return self.wsgi_app(environ, start)
+
+
 def init_app(app: Flask) -> None:
     app.session_interface = SessionInterface()
+    app.wsgi_app = ConstantHeaders(app.wsgi_app)  # type: ignore[method-assign]
     app.after_request(add_headers)
 
 
 def add_headers(response: Response) -> Response:
     """Add the headers that the view has not set. Browsers must not store personal pages."""
-    wanted = {"Content-Security-Policy": _policy(), **HEADERS}
-    if request.is_secure:
-        wanted["Strict-Transport-Security"] = HSTS
+    request, headers = current_request(), response.headers
+    if "Content-Security-Policy" not in headers:
+        headers.add("Content-Security-Policy", _policy(request))
     if request.endpoint in PROBES:
-        response.headers["Cache-Control"] = "no-store"
-    elif request.endpoint not in KEPT or response.status_code >= 400:  # an error page names a logged-in user
-        wanted["Cache-Control"] = "no-store" if _is_personal() else "no-cache"
-    present = set(response.headers.keys(lower=True))
-    response.headers.extend((name, value) for name, value in wanted.items() if name.lower() not in present)
+        headers["Cache-Control"] = "no-store"
+    elif "Cache-Control" not in headers and (request.endpoint not in KEPT or response.status_code >= 400):
+        headers.add("Cache-Control", "no-store" if _is_personal(request) else "no-cache")
     return response
 
 
-def _policy() -> str:
+def _policy(request: Request) -> str:
     """Return the policy with the sources that the view, its blueprint and reCAPTCHA need."""
     view = current_app.view_functions.get(request.endpoint or "")
     more = [getattr(place, "csp", {}) for place in (view, *map(current_app.blueprints.get, request.blueprints))]
@@ -95,10 +113,11 @@ def _with_sources(more: list[dict[str, str]]) -> str:
     return "; ".join(f"{directive} {origins}" for directive, origins in policy.items())
 
 
-def _is_personal() -> bool:
-    """Return whether a page belongs to a logged-in user, was opened with a token, or shows a visitor's input.
+def _is_personal(request: Request) -> bool:
+    """Return whether a page belongs to a user, was opened with a token, or shows a visitor's input.
 
-    Earlier input is in the session, such as the recipient of an email, or in a flashed message of category `success`.
+    Error pages name a logged-in user, too. Earlier input is in the session, such as the recipient of an email, or in a
+    flashed message of category `success`.
     """
     is_submitted = request.method not in {"GET", "HEAD", "OPTIONS"}
     is_of_user = bool(session.keys() - IMPERSONAL) or "token" in (request.view_args or {})

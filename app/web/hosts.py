@@ -14,6 +14,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Request
 
 from app import languages
+from app.request_state import current_request
 from app.web.language import of_browser
 from settings.validation import PUBLIC_URL
 
@@ -118,9 +119,10 @@ def is_from_this_machine(request: Request) -> bool:
 
 def check_host_and_scheme() -> ResponseReturnValue | None:
     """Refuse requests for other hosts, and redirect HTTP to HTTPS."""
-    public = urlsplit(current_app.config["PUBLIC_URL"])
+    request = current_request()
     if request.endpoint in PROBES:
         return None
+    public = urlsplit(current_app.config["PUBLIC_URL"])
     is_ours = _without_port(request.host, request.scheme) == _without_port(public.netloc, public.scheme)
     if not is_ours or request.scheme not in PORTS:  # a proxy may forward a scheme that the client chose
         return _refuse_host(public)

@@ -3,7 +3,9 @@
 import re
 from urllib.parse import quote, unquote, urlsplit
 
-from flask import current_app, request
+from flask import current_app
+
+from app.request_state import current_request
 
 MAX_LENGTH = 2048  # characters
 # str.isprintable() refuses these, which occur in the URLs of several scripts. Browsers send them percent-encoded.
@@ -29,6 +31,7 @@ def next_query(page: str | None) -> str:
 
 def page_to_return_to() -> str | None:
     """Return this page's path for a page with a choice, which leads back to it; None if it may hold a token."""
+    request = current_request()
     can_return = request.method == "GET" and request.endpoint not in CHOICES and not request.view_args
     return request.script_root + request.path if can_return else None
 

@@ -7,13 +7,12 @@ import logging
 import re
 import sys
 import time
-from typing import TextIO, cast
 
-from flask import Flask, Response, has_app_context, request
-from flask.logging import default_handler, wsgi_errors_stream
+from flask import Flask, Response, has_app_context
+from flask.logging import default_handler
 
 from app import clock, metrics
-from app.request_state import current_state, new_id, state
+from app.request_state import current_request, current_state, new_id, state
 from app.security import origin
 from settings import log_format
 from settings.log_format import TOKEN
@@ -71,8 +70,8 @@ class Repetitions(logging.Filter):
 
 
 def init_app(app: Flask) -> None:
-    """Log to the server's error stream, which is stderr, as process managers expect."""
-    handler = logging.StreamHandler(cast(TextIO, wsgi_errors_stream))
+    """Log to stderr, as process managers expect."""
+    handler = logging.StreamHandler()  # stderr
     is_for_programs = app.config["CONFIG_NAME"] == "production" and not sys.stderr.isatty()
     handler.setFormatter(Json() if is_for_programs else Plain())
     handler.addFilter(Repetitions())
@@ -100,7 +99,8 @@ def _start() -> None:
 
 def _finish(response: Response) -> Response:
     """Log the request, without its query and without the token in its path."""
-    path, method, state = origin.path_for_log(), request.method, current_state()
+    request, state = current_request(), current_state()
+    path, method = origin.path_for_log(), request.method
     seconds = time.perf_counter() - state.began_at if state.began_at else None
     fields = {
         "http.request.method": method,

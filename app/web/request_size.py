@@ -8,10 +8,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from flask import Flask, abort, current_app, request
+from flask import Flask, Request, abort, current_app
 from flask.typing import ResponseReturnValue
 from werkzeug.routing import IntegerConverter
 
+from app.request_state import current_request
 from app.web import errors
 
 MAX_PATH = 4096  # bytes; gunicorn accepts 8190 for method, path and query
@@ -49,24 +50,25 @@ def init_app(app: Flask) -> None:
 
 def check_lengths() -> ResponseReturnValue | None:
     """Refuse a request that is longer than any page needs, with status 413, 414 or 431."""
+    request = current_request()
     view = current_app.view_functions.get(request.endpoint or "")
     allowed = getattr(view, "max_content_length", current_app.config["MAX_CONTENT_LENGTH"])
     is_form = request.mimetype in FORMS
     if is_form and request.content_length is None:  # it has to be read to count its fields
         allowed = min(allowed, request.max_form_memory_size or allowed)
     request.max_content_length = allowed
-    if _has_long_header():
+    if _has_long_header(request):
         abort(431)
-    if _has_long_query():
+    if _has_long_query(request):
         abort(414)
     if len(request.path) > MAX_PATH:
         return errors.invalid_link() if "token" in (request.view_args or {}) else abort(414)
-    if is_form and _has_long_form():
+    if is_form and _has_long_form(request):
         abort(413)
     return None
 
 
-def _has_long_header() -> bool:
+def _has_long_header(request: Request) -> bool:
     names = [
         name
         for name, value in request.environ.items()
@@ -77,7 +79,7 @@ def _has_long_header() -> bool:
     return bool(names)
 
 
-def _has_long_query() -> bool:
+def _has_long_query(request: Request) -> bool:
     query = request.query_string
     is_long = len(query) > MAX_QUERY or query.count(b"&") >= current_app.config["MAX_FORM_PARTS"]
     if is_long:
@@ -85,12 +87,12 @@ def _has_long_query() -> bool:
     return is_long
 
 
-def _has_long_form() -> bool:
+def _has_long_form(request: Request) -> bool:
     """Count the fields before parsing them, because 64 KiB can hold 32,000 of them; then check their lengths."""
     if (request.content_length or 0) <= (request.max_form_memory_size or 0):
         data = request.get_data()
         is_cut = request.content_length is None and len(data) >= (request.max_content_length or math.inf)
-        if is_cut or data.count(_separator()) > current_app.config["MAX_FORM_PARTS"]:
+        if is_cut or data.count(_separator(request)) > current_app.config["MAX_FORM_PARTS"]:
             return True
     return any(
         len(name or "") > MAX_NAME or len(value) > LONGER_FIELDS.get(name, MAX_FIELD)
@@ -98,7 +100,7 @@ def _has_long_form() -> bool:
     )
 
 
-def _separator() -> bytes:
+def _separator(request: Request) -> bytes:
     """Return the separator of two fields. In multipart forms it includes the boundary, which uploads don't contain."""
     if request.mimetype == "multipart/form-data":
         return b"\r\n--" + request.mimetype_params.get("boundary", "").encode("latin-1", "replace")
