@@ -16,7 +16,7 @@ from flask_wtf.csrf import CSRFError, generate_csrf
 from werkzeug.exceptions import Forbidden
 
 from app.extensions import csrf
-from app.request_state import state
+from app.request_state import current_state
 from app.security import audit
 from app.web.errors import error_page
 
@@ -69,8 +69,9 @@ OLD = Reason(
 
 def check() -> ResponseReturnValue | None:
     """Refuse a cross-site request. Raises CSRFError if a required token is missing or invalid."""
-    view = current_app.view_functions.get(request.endpoint or "")
-    if request.method in SAFE_METHODS or hasattr(view, "open_to_other_sites"):
+    if request.method in SAFE_METHODS:
+        return None
+    if hasattr(current_app.view_functions.get(request.endpoint or ""), "open_to_other_sites"):
         return None
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin", "null")
     if site == "same-origin":
@@ -108,13 +109,13 @@ def is_ours(url: str) -> bool:
 
 def token() -> str:
     """Return the token of a form, or "" if the browser sends Sec-Fetch-Site: it needs none, so no cookie is set."""
-    state.varies_by_fetch_site = True
+    current_state().varies_by_fetch_site = True
     return "" if request.headers.get("Sec-Fetch-Site") in FETCH_SITES else generate_csrf()
 
 
 def vary(response: Response) -> Response:
-    if state.varies_by_fetch_site:
-        response.headers.extend({"Vary": "Sec-Fetch-Site"})
+    if current_state().varies_by_fetch_site:
+        response.headers.add("Vary", "Sec-Fetch-Site")
     return response
 
 
