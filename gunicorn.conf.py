@@ -23,6 +23,7 @@ if os.environ.get("PYTHON_DOTENV_DISABLED", "").lower() not in {"1", "true", "t"
         settings = dotenv_values(FILE.with_name(".env")) | settings  # a reload reads the file again
 
 os.environ["GUNICORN_CONF"] = str(FILE)  # flasky.py warns if it is missing
+os.environ["PYTZ_SKIPEXISTSCHECK"] = "1"  # else pytz, which Babel uses, opens its 600 files at every start
 chdir = str(FILE.parent)
 bind = "127.0.0.1:8000"
 workers = int(settings.get("WEB_CONCURRENCY") or 2)

@@ -281,7 +281,7 @@ def test_one_address_gets_ten_emails_an_hour_and_thirty_a_day(browser_at, ada, o
 @pytest.mark.parametrize(("name", "count", "minutes"), [("login", 1000, 5), ("registration", 600, 10)])
 def test_site_wide_failures_show_the_captcha_to_unknown_devices(browser_at, ada, clock, name, count, minutes):
     owner, stranger = known(browser_at("192.0.2.2")), browser_at("192.0.2.3")
-    rate = SITE_WIDE[name]
+    rate = parse(SITE_WIDE[name])
     shared_counters().storage.incr(RateCounter(name, EVERYBODY, rate).key, rate.get_expiry(), count - 1)
     assert "g-recaptcha" not in stranger.get("/auth/login").text
     shared_counters().add([RateCounter(name, EVERYBODY, rate)])
@@ -295,7 +295,7 @@ def test_site_wide_failures_show_the_captcha_to_unknown_devices(browser_at, ada,
 
 @pytest.mark.parametrize("settings", [RECAPTCHA])
 def test_site_wide_count_has_failures_only(browser_at, ada):
-    counter = RateCounter("login", EVERYBODY, SITE_WIDE["login"])
+    counter = RateCounter("login", EVERYBODY, parse(SITE_WIDE["login"]))
     for password in ("wrong", PASSWORD, ""):
         guess(browser_at(), password=password)
     assert shared_counters().storage.get(counter.key) == 1

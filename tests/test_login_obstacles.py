@@ -352,7 +352,7 @@ def by_captcha(world):
     assert "have to solve the CAPTCHA" in world.why()
     world.clock.move(minutes=16)
     assert "CAPTCHA" not in world.why()
-    rate = SITE_WIDE["login"]
+    rate = parse(SITE_WIDE["login"])
     shared_counters().storage.incr(Counter("login", EVERYBODY, rate).key, rate.get_expiry(), rate.amount)
     return "So many logins fail on the whole site that new devices have to solve the CAPTCHA."
 

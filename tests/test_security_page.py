@@ -262,7 +262,7 @@ MAX_ATTEMPTS, PAUSE = word(two_factor_codes.MAX_ATTEMPTS), word(two_factor_codes
 GOOD_AT_A_TIME = 2 * apps.DRIFT + 1
 GUESSES = two_factor_codes.MAX_FAILURES * recovery_codes.COUNT
 RECOVERY_CODE_ODDS = round(log10(32**recovery_codes.LENGTH / GUESSES))
-WRONG, REGISTERED = SITE_WIDE["login"], SITE_WIDE["registration"]
+WRONG, REGISTERED = parse(SITE_WIDE["login"]), parse(SITE_WIDE["registration"])
 SENTENCES = [
     f"at most {device_verification.MAX_HOURLY} of these emails an hour and {device_verification.MAX_DAILY} a day",
     f"works for {word(LIFE['secure_account'] // 86400)} days, once",

@@ -16,8 +16,8 @@ from support.clients import ROOT
 
 from app.security import hashing
 
-UNUSED = {"alembic", "altcha", "authlib", "coloraide", "cryptography", "email_validator", "flask_migrate", "requests"}
-UNUSED |= {"segno", "webauthn", "zxcvbn"}
+UNUSED = {"alembic", "altcha", "authlib", "coloraide", "cryptography", "email_validator", "flask_migrate", "limits"}
+UNUSED |= {"requests", "segno", "webauthn", "zxcvbn"}
 LAZY = {  # imported in functions; the milliseconds that they would add to a start of 600
     "app": 0,  # the development package, which production does not have
     "altcha": 5,
@@ -28,6 +28,7 @@ LAZY = {  # imported in functions; the milliseconds that they would add to a sta
     "email_validator": 30,
     "flask_migrate": 85,
     "joserfc": 40,  # with most of cryptography
+    "limits": 17,
     "passlib": 30,  # of the extra "import"
     "psycopg": 100,
     "redis": 100,

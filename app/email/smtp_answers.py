@@ -104,13 +104,12 @@ ANSWERS: list[tuple[str, str, str]] = [
     (r"^5\d\d", "The mail server refuses the email.", "The answer has the reason. Then: flask mail retry --all"),
 ]
 # fmt: on
-PATTERNS = [(re.compile(pattern, re.IGNORECASE), Explanation(*texts)) for pattern, *texts in ANSWERS]
 
 
 def explain(answer: str | BaseException) -> Explanation | None:
     """Return what an answer or an error means, and what helps; None if that is unknown."""
     text = (answer if isinstance(answer, str) else answer_of(answer)[1])[:MAX_ANSWER]
-    return next((explanation for pattern, explanation in PATTERNS if pattern.search(text)), None)
+    return next((Explanation(*texts) for pattern, *texts in ANSWERS if re.search(pattern, text, re.IGNORECASE)), None)
 
 
 def answer_of(error: BaseException) -> tuple[int, str]:

@@ -13,8 +13,6 @@ from typing import Any, NamedTuple
 
 from flask import current_app, has_request_context, request
 from flask_login import current_user
-from limits import parse
-from limits.storage import Storage
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import TooManyRequests
 
@@ -24,7 +22,7 @@ from app.models import AuditAction
 from app.request_state import state
 from app.security import login_delay, origin
 from app.security.audit import Countable
-from app.security.rate_limits.counters import Counter, shared_counters, storage_errors
+from app.security.rate_limits.counters import Counter, Storage, parse, shared_counters, storage_errors
 from app.security.rate_limits.policies import (
     DELAYED,
     EVERYBODY,
@@ -121,7 +119,7 @@ def needs_captcha(login: str | None) -> bool:
 
 
 def is_site_wide_rate_reached() -> bool:
-    counters = [Counter(name, EVERYBODY, rate) for name, rate in SITE_WIDE.items()]
+    counters = [Counter(name, EVERYBODY, parse(rate)) for name, rate in SITE_WIDE.items()]
     return current_app.config["RATELIMIT_ENABLED"] and any(map(shared_counters().is_reached, counters))
 
 
@@ -202,4 +200,4 @@ def _settle(counted: Counted, actions: set[Countable]) -> None:
     if switches.is_on("captcha"):
         happened = [name for name in SITE_WIDE if SITE_WIDE_ACTIONS[name] & actions]
         if happened:
-            shared_counters().add([Counter(name, EVERYBODY, SITE_WIDE[name]) for name in happened])
+            shared_counters().add([Counter(name, EVERYBODY, parse(SITE_WIDE[name])) for name in happened])

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from flask_babel import lazy_gettext as _l
 from flask_login import current_user
-from limits import parse
 
 from app.models import AuditAction, Device
 from app.models.logins import login_key
@@ -158,7 +157,7 @@ POLICIES = {
 }
 
 # Site-wide rates. Above these, login asks unknown devices for the CAPTCHA. No request is refused.
-SITE_WIDE = {"login": parse("1000 per 5 minutes"), "registration": parse("600 per 10 minutes")}
+SITE_WIDE = {"login": "1000 per 5 minutes", "registration": "600 per 10 minutes"}
 SITE_WIDE_ACTIONS: dict[str, set[Countable]] = {
     "login": {AuditAction.LOGIN_FAILED},
     "registration": {AuditAction.REGISTERED, AuditAction.REGISTERED_AGAIN},

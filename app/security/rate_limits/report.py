@@ -4,15 +4,18 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_network
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from flask import current_app
-from limits.storage import RedisStorage, Storage
 
 from app import clock
 from app.security import login_delay, origin
-from app.security.rate_limits.counters import DatabaseStorage, shared_counters
+from app.security.rate_limits.counters import Storage, shared_counters
+from app.security.rate_limits.database_storage import DatabaseStorage
 from app.security.rate_limits.policies import POLICIES, hashed
+
+if TYPE_CHECKING:
+    from limits.storage import RedisStorage
 
 LOGIN_DELAY = "login_delay"  # listed beside the policies
 
@@ -69,7 +72,8 @@ def _is_wanted(subject: str, wanted: set[str] | None) -> bool:
 def _keys(storage: Storage) -> list[str]:
     if isinstance(storage, DatabaseStorage):
         return list(storage.keys())
-    found = cast(RedisStorage, storage).storage.scan_iter(f"{RedisStorage.PREFIX}:*")
+    redis = cast("RedisStorage", storage)
+    found = redis.storage.scan_iter(f"{redis.PREFIX}:*")
     return sorted(key.decode().partition(":")[2] for key in found)
 
 

@@ -1,0 +1,116 @@
+"""The counters of rate limits in the database.
+
+Each statement is a transaction of its own on a separate connection, which waits for at most half a second.
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import CursorResult, Executable, bindparam, delete, select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from app import clock
+from app.connections import counting_connection
+from app.database import UtcDateTime
+from app.models import LoginDelay, RateLimitCounter
+
+SWEEP_EVERY = 60  # seconds
+
+# Both statements are written for SQLite and PostgreSQL.
+ADD = """
+    INSERT INTO rate_limit_counters AS counters (id, count, expires_at) VALUES {rows}
+    ON CONFLICT (id) DO UPDATE SET
+        count = CASE WHEN counters.expires_at > :now THEN counters.count ELSE 0 END + excluded.count,
+        expires_at = CASE WHEN counters.expires_at > :now THEN counters.expires_at ELSE excluded.expires_at END
+    RETURNING id, count
+"""
+
+UNDO = """
+    INSERT INTO rate_limit_counters AS counters (id, count, expires_at) VALUES {rows}
+    ON CONFLICT (id) DO UPDATE SET count = CASE WHEN counters.count > 0 THEN counters.count - 1 ELSE 0 END
+"""
+
+
+class DatabaseStorage:
+    """Fixed-window counters in the table rate_limit_counters, with the methods of the storages of `limits`."""
+
+    base_exceptions = SQLAlchemyError
+
+    def __init__(self) -> None:
+        self._next_sweep = 0.0
+        self._sweeping = threading.Lock()
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        """Add to a counter that expires `expiry` seconds after its first increment, and return the sum."""
+        return self.add({key: expiry}, amount)[key]
+
+    def add(self, expiries: dict[str, int], amount: int = 1) -> dict[str, int]:
+        """Add to several counters in one statement and return them."""
+        self._sweep()
+        now, rows = clock.now(), []
+        values: dict[str, Any] = {"amount": amount}
+        times = {"now": now}
+        for number, key in enumerate(sorted(expiries)):  # in a fixed order, so that statements can't deadlock
+            rows.append(f"(:key{number}, :amount, :until{number})")
+            values[f"key{number}"], times[f"until{number}"] = key, now + timedelta(seconds=expiries[key])
+        typed = [bindparam(name, type_=UtcDateTime()) for name in times]
+        statement = text(ADD.format(rows=", ".join(rows))).bindparams(*typed)
+        with counting_connection() as connection:
+            return {row.id: int(row[1]) for row in connection.execute(statement, values | times)}
+
+    def undo(self, keys: Sequence[str]) -> None:
+        """Subtract one from each counter in one statement, which locks rows in the order of add()."""
+        rows = ", ".join(f"(:key{number}, 0, :now)" for number in range(len(keys)))
+        values = {f"key{number}": key for number, key in enumerate(sorted(keys))}
+        statement = text(UNDO.format(rows=rows)).bindparams(bindparam("now", type_=UtcDateTime()))
+        with counting_connection() as connection:
+            connection.execute(statement, values | {"now": clock.now()})
+
+    def get(self, key: str) -> int:
+        alive = (RateLimitCounter.id == key, RateLimitCounter.expires_at > clock.now())
+        return self._scalar(select(RateLimitCounter.count).where(*alive)) or 0
+
+    def get_expiry(self, key: str) -> float:
+        until: datetime | None = self._scalar(select(RateLimitCounter.expires_at).where(RateLimitCounter.id == key))
+        return (until or clock.now()).astimezone(UTC).timestamp()
+
+    def check(self) -> bool:
+        """Return whether the counters can be reached."""
+        try:
+            self._scalar(select(RateLimitCounter.id).limit(1))
+        except SQLAlchemyError:
+            return False
+        return True
+
+    def reset(self) -> int | None:
+        return self._execute(delete(RateLimitCounter)).rowcount
+
+    def clear(self, key: str) -> None:
+        self._execute(delete(RateLimitCounter).where(RateLimitCounter.id == key))
+
+    def keys(self) -> Iterator[str]:
+        """Yield the keys of all counters that have not expired."""
+        alive = (RateLimitCounter.expires_at > clock.now(), RateLimitCounter.count > 0)
+        with counting_connection() as connection:
+            yield from connection.scalars(select(RateLimitCounter.id).where(*alive).order_by(RateLimitCounter.id))
+
+    def _sweep(self) -> None:
+        """Delete expired rows once a minute, because strangers can create any number of them."""
+        with self._sweeping:
+            is_due = time.monotonic() >= self._next_sweep
+            if is_due:
+                self._next_sweep = time.monotonic() + SWEEP_EVERY
+        if is_due:
+            self._execute(delete(RateLimitCounter).where(RateLimitCounter.expires_at <= clock.now()))
+            self._execute(delete(LoginDelay).where(LoginDelay.expires_at <= clock.now()))
+
+    def _scalar(self, statement: Executable) -> Any:
+        with counting_connection() as connection:
+            return connection.execute(statement).scalar()
+
+    def _execute(self, statement: Executable) -> "CursorResult[Any]":
+        with counting_connection() as connection:
+            return connection.execute(statement)
