@@ -120,7 +120,7 @@ def state(app):
         "app": [(name, copied(value)) for name, value in vars(app).items() if name not in {"config", "extensions"}],
         "routes": list(app.url_map.iter_rules()),
         "templates": copied(vars(app.jinja_env)),
-        "wsgi_app": copied(vars(app.wsgi_app)),
+        "middleware": [copied(vars(layer)) for layer in layers(app.wsgi_app)],
         "receivers": [list(signal.receivers_for(app)) for signal in SIGNALS],
         "listeners": [
             (bind, name, list(getattr(owner.dispatch, name)))
@@ -130,6 +130,13 @@ def state(app):
             if hasattr(owner.dispatch, name)
         ],
     }
+
+
+def layers(middleware):
+    """Yield a middleware of ours, and those that it wraps."""
+    while middleware:
+        yield middleware
+        middleware = vars(middleware).get("wsgi_app")
 
 
 def copied(value):
