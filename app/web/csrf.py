@@ -16,7 +16,7 @@ from flask_wtf.csrf import CSRFError, generate_csrf
 from werkzeug.exceptions import Forbidden
 
 from app.extensions import csrf
-from app.request_state import current_state
+from app.request_state import current_state, state
 from app.security import audit
 from app.web.errors import error_page
 
@@ -109,7 +109,7 @@ def is_ours(url: str) -> bool:
 
 def token() -> str:
     """Return the token of a form, or "" if the browser sends Sec-Fetch-Site: it needs none, so no cookie is set."""
-    current_state().varies_by_fetch_site = True
+    state.varies_by_fetch_site = True
     return "" if request.headers.get("Sec-Fetch-Site") in FETCH_SITES else generate_csrf()
 
 
