@@ -35,6 +35,15 @@ def test_tests_share_an_application(app, next_test):
     assert next_test() is app
 
 
+def test_tests_that_see_pages_with_other_settings_share_an_application(app, client, next_test):
+    app.config["APP_NAME"] = "Orchard"
+    assert "Orchard" in client.get("/auth/login", headers={"Accept-Language": "de"}).text
+    assert next_test() is app
+    page = app.test_client().get("/auth/login", headers={"Accept-Language": "de"}).text
+    assert "Orchard" not in page
+    assert app.config["APP_NAME"] in page
+
+
 def test_own_app_is_not_shared(own_app, app, shared_apps, database):
     app.add_url_rule("/rose", "rose", lambda: "red")
     assert app.test_client().get("/rose").text == "red"

@@ -26,6 +26,9 @@ READ_AT_REQUESTS = set(
     """.split()
 )
 
+# Of the environment of templates: what it has compiled, which it forgets itself when a setting changes
+COMPILED = {"by_language", "settings"}
+
 PLAIN = (str, bytes, int, float, bool, timedelta, type(None))
 KEPT = 12  # applications
 
@@ -119,7 +122,7 @@ def state(app):
     return {
         "app": [(name, copied(value)) for name, value in vars(app).items() if name not in {"config", "extensions"}],
         "routes": list(app.url_map.iter_rules()),
-        "templates": copied(vars(app.jinja_env)),
+        "templates": {name: copied(value) for name, value in vars(app.jinja_env).items() if name not in COMPILED},
         "middleware": [copied(vars(layer)) for layer in layers(app.wsgi_app)],
         "receivers": [list(signal.receivers_for(app)) for signal in SIGNALS],
         "listeners": [
