@@ -23,6 +23,7 @@ MAX_SESSIONS = 50  # per account
 LAST_SEEN_INTERVAL = timedelta(minutes=5)  # between two writes of last_seen_at
 
 # The columns that nearly every page needs. The others of a row are loaded together as soon as a page asks for one.
+# The pages here need no others of a session, because its id may change while a page is made.
 OF_SESSION = ("id", "user_id", "created_at", "last_seen_at", "remembered", "authenticated_at", "both_factors_at")
 OF_USER = (
     *("id", "email", "username", "password_hash", "confirmed", "language", "time_zone"),
