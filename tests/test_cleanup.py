@@ -328,6 +328,21 @@ def test_jobs_run_after_the_clock_was_put_back(app, clock):
     assert cleanup.run("devices") is None
 
 
+def test_due_jobs_are_found_after_the_clock_was_put_back(app, clock):
+    cleanup.run("devices")
+    Job.claim("sent_emails")
+    clock.move(days=-30)
+    cleanup.run_due(threading.Event())
+    assert {job("devices").finished_at, job("sent_emails").finished_at} == {clock.time}
+
+
+def test_one_query_tells_that_no_job_is_due(app, clock, statements):
+    cleanup.run_due(threading.Event())
+    statements.clear()
+    cleanup.run_due(threading.Event())
+    assert len(statements) == 1
+
+
 # Errors
 
 

@@ -21,7 +21,7 @@ from sqlalchemy import select
 from app import clock
 from app.extensions import db
 from app.models import Job
-from app.models.job import EVERY, RETRY
+from app.models.job import EVERY, LEASE, RETRY
 from app.request_state import new_id, state
 
 Batches = Generator[int | None, None, None]  # numbers of rows; None while the job waits
@@ -88,12 +88,12 @@ def every(**interval: float) -> Callable[[F], F]:
 
 def run_due(stopped: threading.Event) -> None:
     """Run all jobs that are due and not running in another process, until `stopped` is set."""
-    for name in list(registered):
+    for job in states():
         if stopped.is_set():
             return
-        outcome = run(name, stopped)
+        outcome = run(job.name, stopped) if job.next_at <= clock.now() and not job.is_running else None
         if outcome and outcome.count:
-            log.info("Job %s: %s", name, outcome.count)
+            log.info("Job %s: %s", job.name, outcome.count)
 
 
 def run_now(each: Callable[[list[str]], Iterable[str]] = iter) -> dict[str, Outcome | None]:
@@ -146,7 +146,8 @@ def in_words(error: Exception) -> str:
 
 def _state(job: Job) -> State:
     now, every = clock.now(), intervals.get(job.name, EVERY)
-    due = [moment + after for moment, after in ((job.finished_at, every), (job.failed_at, RETRY)) if moment]
+    ends = [(job.finished_at, every), (job.failed_at, RETRY)]
+    due = [moment + after for moment, after in ends if moment and moment <= now + clock.SKEW]  # else it was set back
     return State(
         job.name,
         every,
@@ -156,7 +157,7 @@ def _state(job: Job) -> State:
         job.row_count,
         job.duration,
         next_at=max(due, default=now),
-        is_running=bool(job.leased_until and job.leased_until > now),
+        is_running=bool(job.leased_until and now < job.leased_until <= now + LEASE + clock.SKEW),
     )
 
 
