@@ -31,7 +31,7 @@ class Nothing:
 
 
 @pytest.mark.parametrize("settings", [{}, {"LANGUAGES": ["de", "ar"]}], ids=["English", "German and Arabic"])
-def test_pages_are_the_same_without_it(app, client, another_client, ada, monkeypatch):
+def test_pages_are_the_same_without_it(own_app, app, client, another_client, ada, monkeypatch):
     def shown():
         app.jinja_env.by_language.clear()
         return [words(browser.get(path).text) for browser in (client, another_client) for path in PAGES]

@@ -1,6 +1,7 @@
-"""Compile each template once for all the applications that the tests make, unless what it fills in differs."""
+"""Compile each template of ours once for all applications that the tests make, unless what it fills in differs."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 from flask.templating import DispatchingJinjaLoader
@@ -8,35 +9,58 @@ from flask_babel import get_babel
 
 from app import switches, templating
 
-APP = Path(templating.__file__).parent
-SOURCES = [*APP.glob("templates/**/*.*"), Path(switches.__file__)]
-USED = {
-    name
-    for path in SOURCES
-    for name in re.findall(r'config\.([A-Z_]+)|settings\["([A-Z_]+)"\]', path.read_text("utf-8"))
-}
-SETTINGS = sorted({*map("".join, USED), "PUBLIC_URL", "BRAND", "FULL_BOOTSTRAP", "LANGUAGES"})
+TEMPLATES = Path(templating.__file__).parent / "templates"
+# What asset_url() and url_for() read
+USED = {"BRAND", "FULL_BOOTSTRAP", "LANGUAGES", "PUBLIC_URL", "passkey"}
 
 code = {}
 compile_anew = templating.Environment.compile
 
 
-def compile_once(environment, source, *args, **options):
-    is_usual = isinstance(environment.loader, DispatchingJinjaLoader) and not environment.auto_reload
-    if not (is_usual and environment.overlayed and isinstance(source, str)) or options:
-        return compile_anew(environment, source, *args, **options)
-    key = (source, *args, filled_in(environment))
+def compile_once(environment, source, name=None, filename=None, **options):
+    is_page = isinstance(source, str) and filename == str(TEMPLATES / str(name))
+    if options or not is_page or not is_usual(environment):
+        return compile_anew(environment, source, name, filename, **options)
+    key = source, name, filled_in(environment, name)
     if len(code) > 2_000:
         code.clear()
     if key not in code:
-        code[key] = compile_anew(environment, source, *args)
+        code[key] = compile_anew(environment, source, name, filename)
     return code[key]
 
 
-def filled_in(environment):
+def is_usual(environment):
+    """Return whether a template and those that it includes are our files."""
+    is_overlay = environment.overlayed and not environment.auto_reload
+    folders = getattr(environment.app.jinja_loader, "searchpath", None)
+    return is_overlay and isinstance(environment.loader, DispatchingJinjaLoader) and folders == [str(TEMPLATES)]
+
+
+def filled_in(environment, name):
     """What the code of a template may hold of its application."""
-    app = environment.app
-    settings = tuple(repr(app.config.get(name)) for name in SETTINGS)
-    routes = (frozenset(app.view_functions), bool(app.url_default_functions))
-    texts = (environment.language, tuple(get_babel().translation_directories))
-    return settings, routes, texts, app.root_path, app.static_folder, app.debug, templating.Fold
+    app, words = environment.app, words_of(name)
+    settings = tuple(_setting(app, word) for word in words if word.isupper())
+    is_on = tuple(switches.is_on(word, app) for word in words if word in switches.SWITCHES)
+    endpoints = [word for word in words if word in app.view_functions]
+    paths = tuple((endpoint, *map(str, app.url_map.iter_rules(endpoint))) for endpoint in endpoints)
+    functions = tuple((known, environment.globals[known]) for known in sorted(environment.constant))
+    texts = environment.language, tuple(get_babel().translation_directories)
+    others = bool(app.url_default_functions), app.static_folder, app.debug, templating.Fold
+    return settings, is_on, paths, functions, texts, others
+
+
+def _setting(app, name):
+    value = app.config.get(name)
+    return bool(value) if name == "OIDC_PROVIDERS" else repr(value)  # code can't hold a provider
+
+
+@cache
+def words_of(name):
+    """Return the words of a template and of those that it includes or imports: they name settings and endpoints."""
+    words, names = set(USED), [name]
+    for one in names:
+        text = re.sub(r"{%-? extends .*?%}", "", (TEMPLATES / one).read_text("utf-8"))
+        found = {*re.findall(r"\w+", text), *re.findall(r"[\w./-]+", text)} - words
+        words |= found
+        names += [word for word in found if "." in word and (TEMPLATES / word).is_file()]
+    return sorted(words)
