@@ -5,7 +5,7 @@ them into one string.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from jinja2 import Environment, TemplateNotFound, nodes
 from jinja2.visitor import NodeTransformer
@@ -30,11 +30,12 @@ class Fold(NodeTransformer):
         self.context, self.known = nodes.EvalContext(environment, names[-1]), dict(constants)
 
     def visit_Template(self, node: nodes.Template) -> nodes.Node:
-        assigned = {*_assigned(node)}
+        found = list(node.find_all((nodes.Name, nodes.Import, nodes.Macro, nodes.FromImport)))
+        assigned = {name for part in found for name in _assigned(part)}
         self.known = {name: value for name, value in self.constants.items() if name not in assigned}
         if not self.environment.auto_reload:
-            for found in node.find_all(nodes.FromImport):
-                self.known |= {name: macro for name, macro in self._macros(found) if name not in assigned}
+            for part in (part for part in found if isinstance(part, nodes.FromImport)):
+                self.known |= {name: macro for name, macro in self._macros(part) if name not in assigned}
         return self.generic_visit(node)
 
     def visit_Getattr(self, node: nodes.Getattr) -> nodes.Node:
@@ -137,16 +138,13 @@ def _imported(node: nodes.FromImport) -> set[str]:
     return {name if isinstance(name, str) else name[1] for name in node.names}
 
 
-def _assigned(tree: nodes.Template) -> Iterator[str]:
-    """Yield the names to which a template assigns something, except those that it imports by themselves."""
-    for name in tree.find_all(nodes.Name):
-        if name.ctx != "load":
-            yield name.name
-    for node in tree.find_all((nodes.Import, nodes.Macro, nodes.FromImport)):
-        if isinstance(node, nodes.FromImport):
-            yield from (name[1] for name in node.names if not isinstance(name, str))
-        else:
-            yield node.target if isinstance(node, nodes.Import) else node.name
+def _assigned(node: nodes.Node) -> set[str]:
+    """Return the names to which a part of a template assigns something, except those that it imports by themselves."""
+    if isinstance(node, nodes.Name):
+        return {node.name} if node.ctx != "load" else set()
+    if isinstance(node, nodes.FromImport):
+        return {name[1] for name in node.names if not isinstance(name, str)}
+    return {node.target if isinstance(node, nodes.Import) else cast(nodes.Macro, node).name}
 
 
 def _joined(parts: list[Any]) -> list[Any]:
