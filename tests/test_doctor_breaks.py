@@ -100,9 +100,10 @@ class Site:
 
     def trust(self, count, networks=("127.0.0.0/8", "::1")):
         """Let both have these settings of proxies."""
-        inner = self.server.wsgi_app
-        self.server.wsgi_app = TrustedProxies(inner.wsgi_app, count, networks)
-        self.after.callback(setattr, self.server, "wsgi_app", inner)
+        outer = self.server.wsgi_app
+        inner = outer.wsgi_app
+        outer.wsgi_app = TrustedProxies(inner.wsgi_app, count, networks)
+        self.after.callback(setattr, outer, "wsgi_app", inner)
         self.here.config.update(TRUSTED_PROXIES=count, TRUSTED_PROXY_NETWORKS=networks)
 
     @contextmanager
