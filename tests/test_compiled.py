@@ -8,6 +8,7 @@ CASES = [
     {},
     {"APP_NAME": "Garden", "SUPPORT_EMAIL": "help@example.com", "HELP_URL": "https://help.example"},
     {"PUBLIC_URL": "https://www.example.com/people"},
+    {"PUBLIC_URL": "http://localhost:5001"},
     {"OIDC_PROVIDERS": PROVIDERS},
     {"OIDC_PROVIDERS": {"acme": PROVIDERS["x"]}, "LOGIN_METHODS": ("magic_link", "passkey")},
     {"LOGIN_METHODS": ("passkey",)},

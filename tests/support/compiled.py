@@ -3,6 +3,7 @@
 import re
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from flask.templating import DispatchingJinjaLoader
 from flask_babel import get_babel
@@ -10,8 +11,8 @@ from flask_babel import get_babel
 from app import switches, templating
 
 TEMPLATES = Path(templating.__file__).parent / "templates"
-# What asset_url() and url_for() read
-USED = {"BRAND", "FULL_BOOTSTRAP", "LANGUAGES", "PUBLIC_URL", "passkey"}
+# What asset_url() reads; of PUBLIC_URL, it and url_for() read the path alone
+USED = {"BRAND", "FULL_BOOTSTRAP", "LANGUAGES", "passkey"}
 
 code = {}
 compile_anew = templating.Environment.compile
@@ -46,7 +47,7 @@ def filled_in(environment, name):
     functions = tuple((known, environment.globals[known]) for known in sorted(environment.constant))
     texts = environment.language, tuple(get_babel().translation_directories)
     others = bool(app.url_default_functions), app.static_folder, app.debug, templating.Fold
-    return settings, is_on, paths, functions, texts, others
+    return settings, is_on, paths, urlsplit(app.config["PUBLIC_URL"]).path, functions, texts, others
 
 
 def _setting(app, name):
@@ -63,4 +64,4 @@ def words_of(name):
         found = {*re.findall(r"\w+", text), *re.findall(r"[\w./-]+", text)} - words
         words |= found
         names += [word for word in found if "." in word and (TEMPLATES / word).is_file()]
-    return sorted(words)
+    return sorted(words | {"PUBLIC_URL"} if "public_asset_url" in words else words)
