@@ -43,7 +43,10 @@ class Application(Flask):
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return a function that is not async at once. Flask asks this of each hook and view of each request."""
-        return super().ensure_sync(func) if self.is_async(func) else func
+        try:
+            return super().ensure_sync(func) if self.is_async(func) else func
+        except TypeError:  # it can't be cached
+            return super().ensure_sync(func)
 
 
 def create_app(config_name: str | None = None, **overrides: Any) -> Flask:

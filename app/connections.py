@@ -3,9 +3,9 @@
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, inspect, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, make_transient_to_detached
 from sqlalchemy.orm.attributes import set_committed_value
@@ -39,10 +39,22 @@ def partly_loaded(session: Session, model: type[Row], names: Sequence[str], valu
         for name, value in zip(names, values, strict=True):
             set_committed_value(known, name, value)
         return known
-    instance = model()
+    instance = cast(Row, inspect(model).class_manager.new_instance())  # without __init__(), as SQLAlchemy does
     vars(instance).update(zip(names, values, strict=True))
     make_transient_to_detached(instance)  # expires what is not in its __dict__
     return instance
+
+
+def tell_loaded(*instances: Model) -> None:
+    """Call what waits for the loading of these objects, such as reconstructors, as SQLAlchemy does."""
+    for instance in instances:
+        state = inspect(instance)
+        state.manager.dispatch.load(state, None)
+
+
+def is_only_for_the_orm(session: Session, model: type[Model]) -> bool:
+    """Return whether an application has subclasses of this model, or adds criteria to the session's queries."""
+    return inspect(model).polymorphic_on is not None or bool(session.dispatch.do_orm_execute)
 
 
 def close_session(_: BaseException | None) -> None:

@@ -2,6 +2,7 @@
 
 from collections import ChainMap
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -12,7 +13,7 @@ from jinja2 import Template, pass_environment
 from werkzeug.routing import BuildError
 
 from app import languages
-from app.folding import Fold
+from app.folding import Fold, constant_macros
 
 
 class Globals(ChainMap[str, Any]):
@@ -46,10 +47,14 @@ class Environment(templating.Environment):
 
     def compile(self, source: Any, *args: Any, **options: Any) -> Any:
         """Compile a template, with what is the same on every page of this language filled in."""
-        if isinstance(source, str) and self.overlayed:
+        if isinstance(source, str) and hasattr(self, "texts"):
             name = args[0] if args else options.get("name")
-            source = Fold(self, self._constants(), name).visit(self.parse(source, *args[:2]))
+            source = Fold(self, self._constants(), lambda: self.macros, name).visit(self.parse(source, *args[:2]))
         return super().compile(source, *args, **options)
+
+    @cached_property
+    def macros(self) -> dict[str, Any]:
+        return constant_macros(self, self._constants())
 
     def make_globals(self, d: Any) -> Globals:
         return Globals(d or {}, self.globals)
@@ -75,14 +80,13 @@ class Environment(templating.Environment):
         """Return the environment of the language of this page or email."""
         language = languages.current()
         if self.app.config != self.settings:  # as in a test
-            self.by_language.clear()
-            self.settings = dict(self.app.config)
-        if language not in self.by_language:
-            overlay = self.overlay(bytecode_cache=None)  # it would not know the language and the settings
-            overlay.language, overlay.direction = language, languages.direction()
-            overlay.texts = get_domain().get_translations()
-            self.by_language[language] = overlay
-        found = self.by_language[language]
+            self.by_language, self.settings = {}, dict(self.app.config)
+        found = self.by_language.get(language)
+        if found is None:
+            found = self.overlay(bytecode_cache=None)  # it would not know the language and the settings
+            found.language, found.direction = language, languages.direction()
+            found.texts = get_domain().get_translations()
+            self.by_language[language] = found
         found.loader, found.auto_reload = self.loader, self.auto_reload  # as they are by now
         return found
 
@@ -90,7 +94,8 @@ class Environment(templating.Environment):
         functions = {name: self.globals[name] for name in self.constant if not (name == "asset_url" and self.app.debug)}
         texts = {"gettext": self._text, "_": self._text, "pgettext": self.texts.pgettext}
         values = {"config": self.app.config, "language": lambda: self.language, "direction": lambda: self.direction}
-        return functions | texts | values | {"url_for": self._path}
+        urls = {"url_for": self._path} if self.globals["url_for"] == cast(Any, self.app).url_for else {}
+        return functions | texts | values | urls
 
     def _text(self, message: str, **variables: Any) -> str:
         found = self.texts.gettext(message)

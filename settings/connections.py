@@ -1,5 +1,6 @@
 """Options and timeouts of the connections to the database and to Redis."""
 
+from collections.abc import Mapping
 from typing import Any
 
 IN_MEMORY = {"sqlite://", "sqlite:///:memory:"}
@@ -28,27 +29,37 @@ def engine_options(url: str) -> dict[str, Any]:
     }
 
 
-def rate_limit_engine(url: str) -> dict[str, Any]:
-    """Return the options of a second engine for the counters: the same database, autocommit and short timeouts."""
+def rate_limit_engine(url: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a second engine for the counters: the same database, autocommit and short timeouts.
+
+    Args:
+        options: of the first engine.
+    """
     if url.startswith("sqlite"):
-        pool = {} if url in IN_MEMORY else {"max_overflow": 0, "pool_timeout": 1}
-        return {"url": url, "connect_args": {"isolation_level": None, "timeout": 0.5}, **pool}
+        return _of_another_engine(url, options, {"isolation_level": None, "timeout": 0.5}, pool_timeout=1)
     limits = "-c statement_timeout=500 -c lock_timeout=500 -c synchronous_commit=off"
-    return {
-        "url": url,
-        "connect_args": {"connect_timeout": 2, "options": limits, "prepare_threshold": None},
-        "isolation_level": "AUTOCOMMIT",
-        "max_overflow": 0,
-        "pool_timeout": 1,
-    }
+    another = _of_another_engine(url, options, {"connect_timeout": 2, "options": limits}, pool_timeout=1)
+    return another | {"isolation_level": "AUTOCOMMIT"}
 
 
-def lookup_engine(url: str) -> dict[str, Any]:
-    """Return the options of an engine for the look-up of the logged-in user, in autocommit mode. SQLite needs none."""
-    options = engine_options(url) | {"url": url}
+def lookup_engine(url: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of an engine for the look-up of the logged-in user, in autocommit mode. SQLite needs none.
+
+    Args:
+        options: of the first engine.
+    """
     if url.startswith("sqlite"):
-        return options
-    return options | {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True, "max_overflow": 0}
+        return {**options, "url": url}
+    return _of_another_engine(url, options, {}) | {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
+
+
+def _of_another_engine(
+    url: str, options: Mapping[str, Any], connect_args: Mapping[str, Any], **pool: int
+) -> dict[str, Any]:
+    """Return the options of the first engine with others for connections, and a small pool unless it has its own."""
+    is_own_pool = url in IN_MEMORY or "poolclass" in options
+    limits = {} if is_own_pool else {"max_overflow": 0} | pool
+    return {**options, "url": url, "connect_args": {**options.get("connect_args", {}), **connect_args}, **limits}
 
 
 def redis_options() -> dict[str, Any]:

@@ -27,9 +27,9 @@ def complete(settings: dict[str, Any], instance_path: str) -> None:
     settings["BRAND"] = brand(settings["ACCENT_COLOR"])
     settings["MAIL_DEFAULT_SENDER"] = _default_sender(settings)
     settings["MAIL_SUPPRESS_SEND"] = not settings["MAIL_SERVER"]
-    settings.setdefault("SQLALCHEMY_ENGINE_OPTIONS", engine_options(settings["SQLALCHEMY_DATABASE_URI"]))
     url = settings["SQLALCHEMY_DATABASE_URI"]
-    engines = {"rate_limits": rate_limit_engine(url), "lookups": lookup_engine(url)}
+    options = settings.setdefault("SQLALCHEMY_ENGINE_OPTIONS", engine_options(url))
+    engines = {"rate_limits": rate_limit_engine(url, options), "lookups": lookup_engine(url, options)}
     settings["SQLALCHEMY_BINDS"] = engines | settings.get("SQLALCHEMY_BINDS", {})
     settings["REDIS_OPTIONS"] = redis_options() if settings["REDIS_URL"] else {}
 

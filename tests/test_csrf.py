@@ -5,6 +5,7 @@ import itertools
 
 import pytest
 from flask import request
+from flask_wtf import FlaskForm
 from support.clients import PASSWORD, hidden_fields, hidden_token, on_sqlite, without_tokens
 from support.routes import our_rules
 from support.walk import PROVIDERS, fill
@@ -190,3 +191,13 @@ def test_exempt_views_need_no_token_and_marked_views_accept_cross_site_forms(own
 
 def token_of(browser):
     return hidden_token(browser.get("/auth/login"))
+
+
+@pytest.mark.parametrize("settings", [PROTECTED], ids=[""])
+def test_an_applications_own_form_of_flask_wtf_needs_no_token_either(own_app, app, client):
+    @app.post("/own")
+    def own():
+        return "valid" if FlaskForm().validate_on_submit() else "invalid"
+
+    assert client.post("/own", headers={"Sec-Fetch-Site": "same-origin"}).text == "valid"
+    assert client.post("/own", headers={"Sec-Fetch-Site": "none"}).status_code == 400

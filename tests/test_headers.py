@@ -7,7 +7,10 @@ import shutil
 import pytest
 from support.clients import ROOT, on_sqlite
 from support.routes import FILES, addresses
+from werkzeug.test import Client
 
+from app.web import csrf
+from app.web.headers import ConstantHeaders
 from app.web.hosts import PROBES
 
 pytestmark = on_sqlite
@@ -206,3 +209,19 @@ def test_a_rate_limited_page_is_not_stored(client, clock):
     pages = [client.post("/auth/login", data={"login": "zyxomma", "password": "x"}) for _ in range(6)]
     assert [page.status_code for page in pages] == [422] * 5 + [429]
     assert all(is_shown_and_not_stored(page) for page in pages)
+
+
+def test_a_response_that_a_view_returns_again_has_each_header_once(app, client):
+    page = app.make_response("a page")
+    app.add_url_rule("/again", "again", lambda: csrf.token() or page)
+    first, *_, last = [client.get("/again", headers={"Sec-Fetch-Site": "none"}) for _ in range(3)]
+    assert "Vary" in first.headers
+    assert sorted(last.headers.keys()) == sorted(first.headers.keys())
+
+
+def test_an_applications_own_list_of_headers_stays(app):
+    own = [("Content-Type", "text/plain")]
+    inner = ConstantHeaders(lambda environ, start: start("200 OK", own) and [])
+    headers = Client(inner).get("/").headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert own == [("Content-Type", "text/plain")]

@@ -152,7 +152,7 @@ def test_figures_that_are_one_on_the_page_are_one_in_the_code():
     assert credentials.RESTORE_WINDOW == secure_account.LINK_LIFETIME, (
         "a removed credential is kept for as long as the link that restores it works"
     )
-    hasty = connections.rate_limit_engine("sqlite:///x")["connect_args"]["timeout"]
+    hasty = connections.rate_limit_engine("sqlite:///x", {})["connect_args"]["timeout"]
     assert hasty == connections.redis_options()["socket_timeout"] == 0.5, "half a second for the counters"
     assert LIFE["reauthentication"] == sessions.REAUTHENTICATION_LIFETIME.total_seconds(), (
         "the code, and the reauthentication by it"

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from flask import render_template_string
 from jinja2 import ChoiceLoader, DictLoader, TemplateNotFound
 
 from app import templating
@@ -67,11 +68,85 @@ def test_nothing_constant_is_asked_for_on_a_page(app):
         ("{% if false %}{{ url_for('no.where') }}{% endif %}x", "x"),
         ('{% set word = 1 %}{% include "errors/nowhere.html" ignore missing %}x', "x"),
         ('{{ _("Log in to %(app)s.", app="<b>") }}', "Log in to &lt;b&gt;."),
+        ("{% if not is_on('password') %}{% block part %}a{% endblock %}{% endif %}{{ self.part() }}", "a"),
+        ("{% if 3 < config.ENDLESS %}{{ config.ENDLESS }}{% endif %}", "inf"),
     ],
 )
 def test_a_template_means_what_it_says(app, template, words):
+    app.config["ENDLESS"] = float("inf")
     with app.test_request_context():
         assert app.jinja_env.from_string(template).render() == words
+
+
+@pytest.mark.parametrize(
+    ("page", "own", "words"),
+    [
+        ('{% from "own.html" import is_on %}{{ is_on("password") }}', "{% macro is_on(_) %}own{% endmacro %}", "own"),
+        ('{% include "own.html" %}{% set word = "B" %}{% include "own.html" %}', "{{ word }}", "AB"),
+        ("{% set text %}{% include 'own.txt' %}{% endset %}{{ text }}", "{{ '<' }}", "<"),
+        ('{% if 0 %}{% include "own.html" %}{% endif %}A', "{% nothing %}", "A"),
+    ],
+)
+def test_two_templates_mean_what_they_say(own_app, app, page, own, words):
+    parts = {"page.html": page, "own.html": own, "own.txt": own}
+    app.jinja_env.loader = ChoiceLoader([DictLoader(parts), app.jinja_env.loader])
+    with app.test_request_context():
+        assert app.jinja_env.get_template("page.html").render(word="A") == words
+
+
+def test_an_icon_is_the_one_that_its_branch_imports(own_app, app):
+    first = '{% if 1 // one %}{% from "own.html" import icon %}{{ icon("key") }}'
+    page = first + '{% else %}{% from "components.html" import icon %}{{ icon("key") }}{% endif %}'
+    own = "{% macro icon(name) %}own {{ name }}{% endmacro %}"
+    app.jinja_env.loader = ChoiceLoader([DictLoader({"page.html": page, "own.html": own}), app.jinja_env.loader])
+    with app.test_request_context():
+        assert app.jinja_env.get_template("page.html").render(one=1) == "own key"
+
+
+def test_an_applications_filters_and_tests_run_on_each_page(own_app, app):
+    readers = iter(["ada", "eve", "ada", "eve"])
+    app.jinja_env.filters["for_reader"] = lambda value: f"{value} for {next(readers)}"
+    app.jinja_env.tests["of_ada"] = lambda value: next(readers) == "ada"
+    page = '{{ url_for("main.index") | for_reader }}{% if config.APP_NAME is of_ada %}, ada{% endif %}'
+    with app.test_request_context():
+        template = app.jinja_env.from_string(page)
+        assert [template.render(), template.render()] == ["/ for ada", "/ for ada"]
+
+
+def test_a_component_that_differs_from_page_to_page_is_asked_for_on_each(own_app, app):
+    components = "{% macro logo() %}{{ mark() }}{% endmacro %}{% macro mark() %}{{ chosen_scheme() }}{% endmacro %}"
+    app.jinja_env.loader = ChoiceLoader([DictLoader({"components.html": components}), app.jinja_env.loader])
+    app.jinja_env.globals["chosen_scheme"] = iter(["light", "dark"]).__next__
+    with app.test_request_context():
+        template = app.jinja_env.from_string('{% from "components.html" import logo %}{{ logo() }}')
+        assert [template.render(), template.render()] == ["light", "dark"]
+
+
+def test_an_applications_own_url_for_is_called(own_app, app):
+    app.jinja_env.globals["url_for"] = lambda endpoint, **values: f"{app.url_for(endpoint, **values)}?v=1"
+    with app.test_request_context():
+        assert app.jinja_env.from_string("{{ url_for('main.index') }}").render() == "/?v=1"
+
+
+def test_the_layout_replaces_no_variable_of_a_page(own_app, app, client):
+    @app.get("/own")
+    def own():
+        page = (
+            '{% extends "base.html" %}{% block content %}{{ scheme }} {{ is_logged_in }} {{ page_title }}{% endblock %}'
+        )
+        return render_template_string(page, scheme="https", is_logged_in="maybe", page_title="Mine")
+
+    assert "https maybe Mine" in client.get("/own").text
+
+
+def test_a_job_renders_a_template_without_a_user(app):
+    with app.app_context():
+        assert render_template_string("{% if current_user.is_authenticated %}in{% else %}out{% endif %}") == "out"
+
+
+def test_an_owners_overlay_is_plain_jinja(app):
+    latex = app.jinja_env.overlay(variable_start_string="<<", variable_end_string=">>")
+    assert latex.from_string("{<< 1 + 1 >>}").render() == "{2}"
 
 
 def test_a_changed_setting_shows(app, client):
@@ -95,12 +170,12 @@ def test_in_development_a_changed_include_shows(own_app, app):
         assert app.jinja_env.get_template("whole.html").render() == "two"
 
 
-def test_a_failure_in_an_included_template_names_the_line_that_includes_it(own_app, app):
+def test_a_failure_in_an_included_template_names_its_line(own_app, app):
     parts = {"whole.html": 'a\nb\n{% include "part.html" %}', "part.html": "\n" * 20 + "{{ 1 // word }}"}
     app.jinja_env.loader = ChoiceLoader([DictLoader(parts), app.jinja_env.loader])
     with app.test_request_context(), pytest.raises(ZeroDivisionError) as raised:
         app.jinja_env.get_template("whole.html").render(word=0)
-    assert raised.traceback[-1].lineno + 1 == 3
+    assert raised.traceback[-1].lineno + 1 == 21
 
 
 def test_a_template_can_include_itself_and_one_that_is_missing(own_app, app):
@@ -121,6 +196,17 @@ def test_an_async_view_is_not_taken_for_a_plain_one(app):
     assert app.ensure_sync(len) is len
     with pytest.raises(RuntimeError, match="async"):  # asgiref is not installed
         app.ensure_sync(view)
+
+
+def test_a_hook_need_not_be_hashable(own_app, app, client):
+    class Hook(list):
+        def __call__(self):
+            self.append("called")
+
+    hook = Hook()
+    app.before_request(hook)
+    client.get("/")
+    assert hook == ["called"]
 
 
 def words(page):

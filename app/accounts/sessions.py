@@ -10,7 +10,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from app import clock
 from app.accounts import devices
-from app.connections import partly_loaded, reading_connection
+from app.connections import is_only_for_the_orm, partly_loaded, reading_connection, tell_loaded
 from app.extensions import db, rows_changed
 from app.models import AuditAction, Device, LogoutReason, Role, User, UserSession
 from app.security import audit, origin, rate_limits
@@ -90,16 +90,20 @@ def start(
 
 def find(session_id: str) -> UserSession | None:
     """Return the active session with this id, its user and the user's role, of which the usual columns are loaded."""
+    session = db.session()
+    if is_only_for_the_orm(session, User):
+        return find_in_full(session_id)
     with reading_connection() as connection:
         found = connection.execute(CURRENT, {"id": session_id, "now": clock.now()}).one_or_none()
     if found is None:
         return None
-    session = db.session()
     user_session = partly_loaded(session, UserSession, OF_SESSION, found[: len(OF_SESSION)])
     user = partly_loaded(session, User, OF_USER, found[len(OF_SESSION) : -len(OF_ROLE)])
-    set_committed_value(user, "role", partly_loaded(session, Role, OF_ROLE, found[-len(OF_ROLE) :]))
+    role = partly_loaded(session, Role, OF_ROLE, found[-len(OF_ROLE) :])
+    set_committed_value(user, "role", role)
     set_committed_value(user_session, "user", user)
     session.add(user_session)
+    tell_loaded(user_session, user, role)
     return user_session
 
 

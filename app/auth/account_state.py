@@ -23,7 +23,10 @@ from app.web.own_urls import next_query, page_to_return_to, safe_next_url
 WITHOUT_SESSION = {*KEPT, "main.healthz", "main.readyz", "main.metrics"}  # endpoints that never load the user
 ALWAYS_OPEN = {"auth.cancel_deletion", "auth.logout", "auth.secure_account", "main.appearance", "main.language"}
 MAILBOX = {"dev.mailbox", "dev.email", "dev.email_html"}
-OUTSIDE_A_REQUEST = {"last_method": "", "held_back": None, "next_page": None, "return_query": ""}
+OUTSIDE_A_REQUEST = {
+    "current_user": current_user,
+    **{"last_method": "", "held_back": None, "next_page": None, "return_query": ""},
+}
 # The page that a user must open first, and the endpoints that stay available until then.
 OPEN_ENDPOINTS = {
     "auth.cancel_deletion": ALWAYS_OPEN,

@@ -16,7 +16,7 @@ from flask_wtf.csrf import CSRFError, generate_csrf
 from werkzeug.exceptions import Forbidden
 
 from app.extensions import csrf
-from app.request_state import current_state, state
+from app.request_state import current_state, need_no_token, state
 from app.security import audit
 from app.web.errors import error_page
 
@@ -75,6 +75,7 @@ def check() -> ResponseReturnValue | None:
         return None
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin", "null")
     if site == "same-origin":
+        need_no_token()
         return None
     if site in {"cross-site", "same-site"} or (origin != "null" and not is_ours(origin)):
         audit.refused("sent by another site")
@@ -115,7 +116,7 @@ def token() -> str:
 
 def vary(response: Response) -> Response:
     if current_state().varies_by_fetch_site:
-        response.headers.add("Vary", "Sec-Fetch-Site")
+        response.vary.add("Sec-Fetch-Site")
     return response
 
 

@@ -72,8 +72,8 @@ class ConstantHeaders:
         def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
             wanted = SECURE_HEADERS if environ["wsgi.url_scheme"] == "https" else HEADERS
             present = {name.lower() for name, _ in headers}
-            headers += [header for header in wanted if header[0].lower() not in present]
-            return start_response(status, headers, *error)
+            more = [header for header in wanted if header[0].lower() not in present]
+            return start_response(status, [*headers, *more], *error)
 
         return self.wsgi_app(environ, start)
 

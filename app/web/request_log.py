@@ -114,5 +114,5 @@ def _finish(response: Response) -> Response:
     metrics.requests.labels(endpoint, response.status_code).inc()
     metrics.duration.labels(endpoint).observe(seconds or 0)
     requests.info("%s %s %s", method, path, response.status_code, extra=fields)
-    response.headers.add("X-Request-ID", state.request_id)
+    response.headers["X-Request-ID"] = state.request_id
     return response

@@ -99,7 +99,8 @@ class Postgresql:
 
 def patient(url):
     """Return the settings of a database, which waits for locks and connections as long as a busy machine may need."""
-    engine, binds = engine_options(url), {"rate_limits": rate_limit_engine(url), "lookups": lookup_engine(url)}
+    engine = engine_options(url)
+    binds = {"rate_limits": rate_limit_engine(url, engine), "lookups": lookup_engine(url, engine)}
     for options in (engine, *binds.values()):
         options["pool_timeout"] = PATIENCE
         if url.startswith("sqlite"):
