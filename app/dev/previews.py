@@ -43,14 +43,14 @@ SAMPLE = {
 
 @bp.route("/emails")
 def previews() -> ResponseReturnValue:
-    emails = {name: _compose(name) for name in _names()}
+    emails = _compose(_names())
     views = language_views("dev.previews")
     return render_template("dev/previews.html", emails=emails, views=views, language_of_email=language())
 
 
 @bp.route("/emails/<name>")
 def preview(name: str) -> ResponseReturnValue:
-    message = _compose(name)
+    message = _find(name)
     email = {"subject": message.subject, "to": RECIPIENT, "text": message.body}
     view = views("dev.preview", name=name, language=language())
     view["views"] += (language_views("dev.preview", name=name),)
@@ -59,7 +59,7 @@ def preview(name: str) -> ResponseReturnValue:
 
 @bp.route("/emails/<name>/html")
 def preview_html(name: str) -> ResponseReturnValue:
-    return show_html(_compose(name).html or "")
+    return show_html(_find(name).html or "")
 
 
 def sample() -> dict[str, Any]:
@@ -75,21 +75,21 @@ def sample() -> dict[str, Any]:
     }
 
 
-def _compose(name: str) -> Message:
+def _find(name: str) -> Message:
+    return _compose([name])[name] if name in _names() else abort(404)
+
+
+def _compose(names: list[str]) -> dict[str, Message]:
+    """Compose emails, in which `{{ name }}` stays where there is no sample value of that name."""
     with languages.speaking(language() or languages.current()):
-        return _compose_sample(name)
-
-
-def _compose_sample(name: str) -> Message:
-    """Compose an email, in which `{{ name }}` stays where there is no sample value of that name."""
-    env = cast(Environment, current_app.jinja_env).of_reader().overlay(undefined=DebugUndefined)
-    user = User(username="ada", email=RECIPIENT)
-    functions = {
-        "unlinked": lambda text: unlinked(str(text)),
-        "link": lambda endpoint, **parts: link(endpoint, **{part: parts[part] or 1 for part in parts}),
-    }
-    values: dict[str, Any] = common_values() | functions | sample() | {"user": user}
-    return compose(name if name in _names() else abort(404), RECIPIENT, values, env)
+        env = cast(Environment, current_app.jinja_env).of_reader().overlay(undefined=DebugUndefined)
+        functions = {
+            "unlinked": lambda text: unlinked(str(text)),
+            "link": lambda endpoint, **parts: link(endpoint, **{part: parts[part] or 1 for part in parts}),
+        }
+        values: dict[str, Any] = common_values() | functions | sample()
+        values["user"] = User(username="ada", email=RECIPIENT)
+        return {name: compose(name, RECIPIENT, values, env) for name in names}
 
 
 def _names() -> list[str]:

@@ -49,7 +49,7 @@ HELD_BACK = ("/auth/login", "/auth/unconfirmed", "/auth/reauthenticate")
 
 
 NAMES = {}  # which fields a visitor's form was heard to have, by its view
-PAGES = {}  # which of a visitor's pages have addresses with something in them
+PAGES = {}  # which endpoints stand, with something in their addresses, on a visitor's pages
 PURPOSES = {}  # of the tokens that an endpoint takes
 
 
@@ -238,7 +238,7 @@ class Walk:
                 self.known[rule.endpoint] = fill(rule, self.token(rule))
             else:
                 nothing = fill(rule, "1" if "<int" in rule.rule else "x")
-                self.known[rule.endpoint] = self._on_pages().get(rule.endpoint, nothing)
+                self.known[rule.endpoint] = self._on_pages(rule.endpoint) or nothing
         return self.known[rule.endpoint]
 
     def token(self, rule):
@@ -303,15 +303,16 @@ class Walk:
         rows = [select(func.count()).where(model.user_id == user.id, *which) for model, which in mine or ()]
         return user, [db.session.scalar(count) for count in rows]
 
-    def _on_pages(self):
-        """The addresses with something in them that stand on the visitor's pages, by endpoint."""
+    def _on_pages(self, endpoint):
+        """The address of an endpoint that stands on the visitor's pages: on one that showed it before, if any did."""
         if self.enter not in PAGES:
             pages = [page.rule for page in self.rules("GET") if not page.arguments]
-            PAGES[self.enter] = [page for page in pages if self._on(page)]
-        found = {}
-        for page in PAGES[self.enter]:
-            found |= self._on(page)
-        return found
+            PAGES[self.enter] = {page: shown for page in pages if (shown := self._on(page).keys())}
+        pages = PAGES[self.enter]
+        for page in sorted(pages, key=lambda page: endpoint not in pages[page]):
+            if address := self._on(page).get(endpoint):
+                return address
+        return None
 
     def _on(self, page):
         text = self.client.get(page, buffered=True).get_data().decode(errors="replace")
