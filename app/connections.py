@@ -36,7 +36,7 @@ def partly_loaded(session: Session, model: type[Row], names: Sequence[str], valu
     """
     known: Row | None = session.identity_map.get(identity_key(model, values[0]))
     if known:
-        for name, value in zip(names, values, strict=True):
+        for name, value in zip(names, values, strict=True) if known not in session.dirty else ():
             set_committed_value(known, name, value)
         return known
     instance = cast(Row, inspect(model).class_manager.new_instance())  # without __init__(), as SQLAlchemy does

@@ -77,3 +77,18 @@ def test_a_loaded_user_is_in_the_session(own_app, app, client, ada):
 
     client.log_in(ada)
     assert client.get("/found").text == "True"
+
+
+def test_what_a_hook_has_changed_before_stays(own_app, app, client, ada):
+    def move():
+        app.before_request_funcs[None].remove(move)
+        User.query.filter_by(username="ada").one().time_zone = "Europe/Berlin"
+
+    @app.get("/zone")
+    def zone():
+        db.session.commit()
+        return current_user.time_zone
+
+    client.log_in(ada)
+    app.before_request_funcs[None].insert(0, move)
+    assert client.get("/zone").text == "Europe/Berlin"
