@@ -61,7 +61,7 @@ bench: .venv/installed-dev bench/.venv-flask-security/installed bench/.venv-alla
 	@$(BIN)/python tests/browser/install.py
 	@$(BIN)/python bench/run.py $(if $(SQLITE),--sqlite) $(if $(ONLY),--only $(ONLY))
 
-bench-scale: .venv/installed-dev  ## Measure login, home and administration pages with a thousand, a million and ten million people
+bench-scale: .venv/installed-dev  ## Measure login and home page with up to ten million people, and administration pages with a million
 	@$(BIN)/python bench/run.py --scale
 
 bootstrap: .venv/installed-dev  ## Generate app/static/bootstrap*.css and .js from the pinned Bootstrap

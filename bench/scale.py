@@ -1,4 +1,4 @@
-"""Measure login, home page and administration pages with a thousand, a million and ten million people in PostgreSQL."""
+"""Measure login and home page with up to ten million people in PostgreSQL, and administration pages with a million."""
 
 import copy
 import secrets
