@@ -80,9 +80,10 @@ def test_a_loaded_user_is_in_the_session(own_app, app, client, ada):
 
 
 def test_what_a_hook_has_changed_before_stays(own_app, app, client, ada):
-    def move():
-        app.before_request_funcs[None].remove(move)
-        User.query.filter_by(username="ada").one().time_zone = "Europe/Berlin"
+    @app.url_value_preprocessor
+    def move(endpoint, values):
+        if endpoint == "zone":
+            User.query.filter_by(username="ada").one().time_zone = "Europe/Berlin"
 
     @app.get("/zone")
     def zone():
@@ -90,5 +91,4 @@ def test_what_a_hook_has_changed_before_stays(own_app, app, client, ada):
         return current_user.time_zone
 
     client.log_in(ada)
-    app.before_request_funcs[None].insert(0, move)
     assert client.get("/zone").text == "Europe/Berlin"
