@@ -37,7 +37,10 @@ def is_login(answer):
 
 
 @on_sqlite
-@both_schemes
+@pytest.mark.parametrize(
+    "settings",
+    [pytest.param(PROTECTED, id="http", marks=pytest.mark.extended), pytest.param(PROTECTED | HTTPS, id="https")],
+)
 def test_every_post_route_is_protected_by_header_then_by_token(app, ada):
     """Each view is replaced by one that says that it was reached."""
     rules = [rule for rule in our_rules(app) if "POST" in rule.methods]

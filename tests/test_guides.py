@@ -49,7 +49,8 @@ def rules():
         (ROOT / "CONTRIBUTING.md").read_text("utf-8"),
         re.MULTILINE,
     )
-    return [pytest.param(*row[1:], id=row[0]) for row in rows]
+    slow = {True: pytest.mark.extended, False: ()}
+    return [pytest.param(*row[1:], id=row[0], marks=slow["mypy" in row[-1]]) for row in rows]
 
 
 @pytest.mark.parametrize(("right", "wrong", "tool"), rules())

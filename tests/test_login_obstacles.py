@@ -161,6 +161,7 @@ BY_NETWORK = {"availability", "code", "email", "passkey", "passkey_options", "pr
 BY_NETWORK |= {"registration", "requests"}
 
 
+@pytest.mark.extended
 def test_there_is_an_obstacle_for_all_that_can_refuse_a_login():
     assert {name: number for name, (number, _) in REFUSALS.items()} == refusals()
     answers = [one for _, given in REFUSALS.values() for one in (given if isinstance(given, tuple) else (given,))]

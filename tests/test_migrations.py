@@ -18,11 +18,8 @@ from app.models.role import SEEDS
 BEFORE_THE_FIRST_RELEASE = {"7d1c2a9e4b60", "9b3f5d2c7a18"}  # rename tables and columns
 
 
-@pytest.mark.parametrize(
-    ("database", "people"),
-    [("sqlite", 100), pytest.param("postgresql", 2_000, marks=pytest.mark.extended)],
-    indirect=["database"],
-)
+@pytest.mark.extended
+@pytest.mark.parametrize(("database", "people"), [("sqlite", 100), ("postgresql", 2_000)], indirect=["database"])
 def test_migrations_run_up_down_and_up_again(app, people):
     """With so many people, and rows of a tenth of them in every other table.
 

@@ -465,6 +465,7 @@ def test_a_table_below_an_unregistered_one_says_which(app, ada, orders):
     )
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("first", ["app.models", "app.accounts", "app.models.own_plant"])
 def test_a_table_is_registered_beside_its_model_whatever_is_imported_first(tmp_path, first):
     """A module of `app/models/`, which `app/models/__init__.py` imports like ours."""

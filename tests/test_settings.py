@@ -336,6 +336,7 @@ def test_production_cookies_are_secure_and_bound_to_the_host(start):
     assert "Domain" not in cookie
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("environment", [{}, {"FLASK_CONFIG": "production"}])
 def test_wsgi_server_exits_with_a_plain_message_if_settings_are_missing(environment):
     server = run_python("-c", "import flasky", **environment)
@@ -346,6 +347,7 @@ def test_wsgi_server_exits_with_a_plain_message_if_settings_are_missing(environm
     assert server.stdout == ""
 
 
+@pytest.mark.extended
 def test_production_does_not_import_the_development_package():
     look = """
 import sys
@@ -416,6 +418,7 @@ def test_all_unreadable_settings_are_reported_together():
     ]
 
 
+@pytest.mark.extended
 def test_production_logs_json_but_plain_lines_at_a_terminal():
     settings = GOOD | {
         "FLASK_CONFIG": "production",
@@ -635,6 +638,7 @@ def checkout(tmp_path):
     return tmp_path
 
 
+@pytest.mark.extended
 def test_development_secret_key_is_created_once_and_private(checkout):
     show = """
 import os, pathlib
@@ -821,6 +825,7 @@ def test_doctor_reports_settings_that_do_not_allow_a_start(arguments, environmen
     assert ran.stderr == ""
 
 
+@pytest.mark.extended
 def test_doctor_reports_what_else_keeps_the_application_from_starting(checkout):
     (checkout / "instance").write_text("a file where a folder should be")
     ran = run_python("-m", "flask", "doctor", cwd=checkout, **FLASK, FLASK_CONFIG="development")
@@ -854,6 +859,7 @@ def test_commands_other_than_doctor_exit_with_the_reason():
     assert ran.stderr.splitlines()[0] == "The production configuration can't start:"
 
 
+@pytest.mark.extended
 def test_unreadable_env_file_is_named(checkout):
     (checkout / ".env").write_bytes(b"APP_NAME=G\xe4rten\n")
     server = run_python("-c", "import flasky", cwd=checkout, **GOOD, PYTHON_DOTENV_DISABLED="0")

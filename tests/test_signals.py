@@ -488,6 +488,7 @@ def test_the_documentation_lists_each_signal_with_its_values():
     assert {name: values.replace("`", "") for name, values in rows.items()} == dict(declared)
 
 
+@pytest.mark.extended
 def test_a_new_way_is_found():
     added = "from app.accounts import registration\n@bp.post('/x')\ndef x():\n    _create()\n"
     added += "def _create():\n    return registration.create(None)"

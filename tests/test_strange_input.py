@@ -234,6 +234,7 @@ def test_every_method_that_a_route_does_not_accept(walk):
             assert set(answer.headers["Allow"].split(", ")) >= rule.methods & {"GET"}, rule
 
 
+@pytest.mark.extended
 def test_every_cookie(app, client, ada):
     client.log_in(ada)
     real = client.get_cookie("session").value

@@ -25,6 +25,7 @@ def test_password_hashes_are_salted(app):
     assert User(password="cat").password_hash != User(password="cat").password_hash
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("settings", [{"PASSWORD_HASH": "scrypt:16384:8:5"}])
 def test_the_password_hash_is_scrypt(ada):
     assert ada.password_hash.startswith("scrypt:16384:8:5$")

@@ -1,31 +1,22 @@
 """What axe does not see: focus rings, borders and touch targets. test_tour.py checks the same on every page."""
 
-import pytest
 from support.accessibility import faint_fields, small_targets, unseen_focus
-from support.tour import go
 
-PAGES = [
-    ("/auth/login", None),
-    ("/auth/register", None),
-    ("/account", "ada"),
-]
 SCHEMES = {"light": {"color_scheme": "light"}, "dark": {"color_scheme": "dark"}, "forced": {"forced_colors": "active"}}
 PHONE = {"width": 390, "height": 800}
 
 
-@pytest.mark.parametrize(("path", "who"), PAGES)
-def test_every_control_shows_its_focus_and_border(ada, page, path, who):
-    go(page, who, lambda page: page.goto(path))
+def test_every_control_shows_its_focus_and_border(page):
+    page.goto("/auth/login")
     for name, scheme in SCHEMES.items():
         page.emulate_media(**scheme, reduced_motion="reduce")  # no transition of colors
         assert unseen_focus(page) == [], name
         assert faint_fields(page) == [], name
 
 
-@pytest.mark.parametrize(("path", "who"), PAGES)
-def test_controls_are_large_enough_to_touch_on_a_phone(ada, page, path, who):
+def test_controls_are_large_enough_to_touch_on_a_phone(page):
     page.set_viewport_size(PHONE)
-    go(page, who, lambda page: page.goto(path))
+    page.goto("/auth/login")
     assert small_targets(page) == []
 
 

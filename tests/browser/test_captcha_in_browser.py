@@ -4,6 +4,8 @@ import pytest
 from support.clients import PASSWORD
 from support.tour import email
 
+pytestmark = pytest.mark.extended
+
 CHECKED = "altcha-widget [data-state=verified]"
 
 
@@ -30,7 +32,6 @@ def test_widget_solves_its_challenge_while_the_form_is_filled_in(app, page):
     page.get_by_role("heading", name="Check your email").wait_for()
 
 
-@pytest.mark.extended
 def test_login_form_that_has_the_focus_is_checked_at_once(app, page):
     page.goto("/auth/login")
     page.locator("#login:focus").wait_for()
@@ -54,7 +55,6 @@ def test_widget_is_reached_and_started_by_keyboard(app, page):
     page.locator(CHECKED).wait_for()
 
 
-@pytest.mark.extended
 def test_expired_or_failed_check_can_be_made_again(app, page, clock):
     """A page may stay open for longer than a challenge is valid, and the network may be down for a moment."""
     page.route("**/auth/captcha", lambda route: route.abort(), times=1)

@@ -7,6 +7,8 @@ from support.tour import go
 from app.extensions import db
 from app.models import EmailChallenge, User
 
+pytestmark = pytest.mark.extended
+
 
 @pytest.fixture
 def posts(page):
@@ -63,14 +65,12 @@ def test_a_wrong_code_is_sent_once_and_again_only_by_the_button(field, page, pos
     page.locator(".flash", has_text="is confirmed").wait_for()
 
 
-@pytest.mark.extended
 def test_a_code_with_a_letter_is_not_sent(field, page, posts):
     page.keyboard.type("1234567O")
     assert field.get_attribute("maxlength") == "16"
     assert posts == []
 
 
-@pytest.mark.extended
 def test_a_code_typed_anew_after_a_wrong_one_is_sent(field, page, posts):
     page.keyboard.type("00000000")
     page.locator("#code[aria-invalid]").wait_for()

@@ -11,6 +11,8 @@ from app import clock, formats
 from app.extensions import db
 from app.models import AuditAction, AuditEvent
 
+pytestmark = pytest.mark.extended
+
 WINTER, SUMMER = datetime(2026, 1, 9, 23, 5, tzinfo=UTC), datetime(2026, 6, 9, 23, 5, tzinfo=UTC)
 ZONES = [
     ("Europe/Berlin", WINTER, "Saturday, 10 January 2026", "00:05 CET"),
@@ -58,7 +60,6 @@ def test_times_are_shown_in_the_zone_of_the_browser(ada, live, browser, zone, at
     context.close()
 
 
-@pytest.mark.extended
 @pytest.mark.parametrize("has_scripts", [True, False])
 def test_history_is_grouped_by_the_days_of_the_browser_or_else_of_utc(ada, live, browser, has_scripts):
     midnight = clock.now().replace(hour=0, minute=0, second=0, microsecond=0)

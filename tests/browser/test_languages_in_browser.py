@@ -8,6 +8,8 @@ from app import languages
 from app.extensions import db
 from app.models import OutboxEmail, User
 
+pytestmark = pytest.mark.extended
+
 NEW = "brighter lanterns than before"
 LANGUAGES = [("de", "ltr"), ("ar", "rtl")]
 

@@ -5,6 +5,8 @@ from support.clients import PASSWORD
 from support.devices import Device
 from support.tour import fill_in
 
+pytestmark = pytest.mark.extended
+
 # What browsers do that know the password: they create the passkey without asking.
 UNASKED = """
 PublicKeyCredential.getClientCapabilities = async () => ({ conditionalCreate: true });

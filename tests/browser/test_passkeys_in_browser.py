@@ -14,6 +14,8 @@ from support.tour import email, fill_in
 from app.extensions import db
 from app.models import RemovedCredential, User, UserSession
 
+pytestmark = pytest.mark.extended
+
 ADDED = "You can now log in with it."
 UNREACHABLE = "We couldn't reach the server."
 ORPHAN = "may have saved a passkey that wasn't added to your account. Delete it there."
@@ -154,7 +156,6 @@ def test_registration_with_a_passkey_needs_no_password(app, page, device):
     sees(page, "Hello, eve!")
 
 
-@pytest.mark.extended
 def test_the_home_page_logs_in_with_a_passkey(owner):
     log_out(owner)
     owner.goto("/")
@@ -162,7 +163,6 @@ def test_the_home_page_logs_in_with_a_passkey(owner):
     sees(owner, "Hello, ada!")
 
 
-@pytest.mark.extended
 def test_the_browser_offers_passkeys_in_the_username_field(owner, device, elsewhere):
     [key] = device.keys()
     page = elsewhere.page.context.new_page()  # where nothing stands in for the browser's list
@@ -183,7 +183,6 @@ def move_the_mouse(page):
     page.mouse.move(20, 20)
 
 
-@pytest.mark.extended
 @pytest.mark.parametrize(("address", "use_it"), [("/", focus_the_form), ("/auth/login", move_the_mouse)])
 def test_a_page_requests_no_passkey_challenge_before_it_is_used(page, live, address, use_it):
     asked = []
@@ -195,7 +194,6 @@ def test_a_page_requests_no_passkey_challenge_before_it_is_used(page, live, addr
             use_it(page)
 
 
-@pytest.mark.extended
 def test_a_passkey_reauthenticates_while_a_form_waits(owner):
     owner.goto("/auth/change-username")
     owner.get_by_label("Username").fill("countess")
@@ -208,7 +206,6 @@ def test_a_passkey_reauthenticates_while_a_form_waits(owner):
     sees(owner, "Your username was changed.")
 
 
-@pytest.mark.extended
 def test_adding_a_passkey_long_after_login_reauthenticates_first(ada, page, device):
     log_in(page)
     page.goto("/auth/passkeys")
@@ -220,7 +217,6 @@ def test_adding_a_passkey_long_after_login_reauthenticates_first(ada, page, devi
     sees(page, "Add a passkey")
 
 
-@pytest.mark.extended
 def test_an_expired_reauthentication_is_asked_for_again(owner):
     prove(owner)
     owner.get_by_role("button", name="Add a passkey").wait_for()
@@ -231,7 +227,6 @@ def test_an_expired_reauthentication_is_asked_for_again(owner):
     sees(owner, "Confirm it's you")
 
 
-@pytest.mark.extended
 def test_a_device_is_not_added_twice_as_a_passkey(owner, device):
     prove(owner)
     owner.get_by_role("button", name="Add a passkey").click()
@@ -239,7 +234,6 @@ def test_a_device_is_not_added_twice_as_a_passkey(owner, device):
     assert len(device.keys()) == 1
 
 
-@pytest.mark.extended
 def test_a_copied_passkey_logs_in_once_at_most_and_the_owner_is_emailed(owner, device, elsewhere):
     elsewhere.take(device.keys()[0])
     elsewhere.page.goto("/auth/login")
@@ -253,7 +247,6 @@ def test_a_copied_passkey_logs_in_once_at_most_and_the_owner_is_emailed(owner, d
     sees(owner, "may have been copied")
 
 
-@pytest.mark.extended
 def test_a_passkey_without_user_verification_is_refused(owner, device):
     log_out(owner)
     device.tell("setUserVerified", isUserVerified=False)
@@ -268,7 +261,6 @@ def test_a_passkey_without_user_verification_is_refused(owner, device):
     sees(owner, "Hello, ada!")
 
 
-@pytest.mark.extended
 def test_a_cancelled_passkey_prompt_can_be_repeated(owner):
     """As by whoever closes the browser's own window."""
     log_out(owner)
@@ -281,7 +273,6 @@ def test_a_cancelled_passkey_prompt_can_be_repeated(owner):
     sees(owner, "Hello, ada!")
 
 
-@pytest.mark.extended
 def test_two_factor_refuses_a_passkey_of_another_account(owner, device, elsewhere, bob):
     bob.confirmed = True
     db.session.commit()
@@ -295,7 +286,6 @@ def test_two_factor_refuses_a_passkey_of_another_account(owner, device, elsewher
     sees(elsewhere.page, "No passkey was used")
 
 
-@pytest.mark.extended
 def test_a_passkey_of_another_origin_is_refused(app, owner, monkeypatch):
     log_out(owner)
     here = app.config["PUBLIC_URL"]
@@ -309,7 +299,6 @@ def test_a_passkey_of_another_origin_is_refused(app, owner, monkeypatch):
         app.config["PUBLIC_URL"] = here
 
 
-@pytest.mark.extended
 def test_a_browser_without_passkeys_is_told(ada, page):
     page.add_init_script("delete window.PublicKeyCredential")
     page.goto("/auth/login")
@@ -317,7 +306,6 @@ def test_a_browser_without_passkeys_is_told(ada, page):
     sees(page, "This browser doesn't support passkeys.")
 
 
-@pytest.mark.extended
 def test_a_passkey_logs_in_from_a_page_whose_cookies_are_gone(owner):
     log_out(owner)
     owner.goto("/auth/login")
@@ -326,7 +314,6 @@ def test_a_passkey_logs_in_from_a_page_whose_cookies_are_gone(owner):
     sees(owner, "Hello, ada!")
 
 
-@pytest.mark.extended
 @pytest.mark.parametrize("context_options", [{"java_script_enabled": False}])
 def test_passkey_pages_name_what_they_need_without_scripts(ada, page):
     page.goto("/auth/login")
@@ -341,8 +328,7 @@ def test_passkey_pages_name_what_they_need_without_scripts(ada, page):
 # Password managers, older browsers, and all that can go wrong
 
 
-SAFARI = pytest.param(SAFARI_17, marks=pytest.mark.extended)
-SCRIPTS = pytest.mark.parametrize("script", [PASSWORD_MANAGER, SAFARI], ids=["password manager", "Safari 17"])
+SCRIPTS = pytest.mark.parametrize("script", [PASSWORD_MANAGER, SAFARI_17], ids=["password manager", "Safari 17"])
 
 
 @SCRIPTS
@@ -359,7 +345,6 @@ def test_a_passkey_is_added_and_used_without_the_browsers_credential_methods(ada
     assert key["signCount"] > 1
 
 
-@pytest.mark.extended
 @SCRIPTS
 def test_such_browsers_use_passkeys_for_two_factor_and_reauthentication(owner, script):
     owner.add_init_script(script)
@@ -406,7 +391,6 @@ AWAY = {
 }
 
 
-@pytest.mark.extended
 @pytest.mark.parametrize("answer", [None, *AWAY.values()], ids=["no answer", *AWAY])
 @pytest.mark.parametrize("ceremony", ["adding", "using"])
 def test_an_unavailable_server_is_reported_whatever_answers_instead(request, ceremony, answer):
@@ -431,7 +415,6 @@ CREATE_FAILS = {
 }
 
 
-@pytest.mark.extended
 @pytest.mark.parametrize("error", CREATE_FAILS)
 def test_the_reason_why_no_passkey_was_created_is_shown(adding, error):
     page, button = adding
@@ -442,7 +425,6 @@ def test_the_reason_why_no_passkey_was_created_is_shown(adding, error):
     assert button.is_enabled()
 
 
-@pytest.mark.extended
 @pytest.mark.parametrize(
     ("error", "words"),
     [
@@ -460,7 +442,6 @@ def test_the_reason_why_no_passkey_was_used_is_shown(using, error, words):
     sees(page, words)
 
 
-@pytest.mark.extended
 @pytest.mark.parametrize("what", ["null", "{}", "{rawId: 'AA', response: {}}", "{rawId: new ArrayBuffer(1)}"])
 @pytest.mark.parametrize("ceremony", ["adding", "using"])
 def test_a_response_that_cannot_be_read_is_not_sent(request, ceremony, what):
@@ -471,7 +452,6 @@ def test_a_response_that_cannot_be_read_is_not_sent(request, ceremony, what):
     assert page.get_by_text(ORPHAN).count() == (ceremony == "adding")
 
 
-@pytest.mark.extended
 def test_an_unencrypted_connection_is_named_as_the_reason(ada, page):
     page.add_init_script(
         "delete window.PublicKeyCredential; Object.defineProperty(window, 'isSecureContext', { value: false })"
@@ -481,7 +461,6 @@ def test_an_unencrypted_connection_is_named_as_the_reason(ada, page):
     sees(page, "Passkeys need an encrypted connection.")
 
 
-@pytest.mark.extended
 def test_at_another_host_the_page_names_the_host_of_the_passkeys(using):
     page, button = using
 
@@ -534,7 +513,6 @@ def test_a_refused_passkey_is_reported_and_signalled_as_unknown(signals, adding,
     assert page.get_by_text(ORPHAN).count() == 0, "said once"
 
 
-@pytest.mark.extended
 def test_a_passkey_that_never_reached_the_server_is_reported_on_the_next_visit(adding, signals, device):
     page, button = adding
     page.route("**/auth/passkeys", lambda route: route.fulfill(status=502, **HTML))
@@ -547,7 +525,6 @@ def test_a_passkey_that_never_reached_the_server_is_reported_on_the_next_visit(a
     assert ("signalUnknownCredential", {"rpId": "localhost", "credentialId": orphan}) in signals
 
 
-@pytest.mark.extended
 def test_an_added_passkey_is_not_reported(signals, owner, device):
     [known] = credential_ids(device)
     owner.goto("/auth/passkeys")
@@ -557,7 +534,6 @@ def test_an_added_passkey_is_not_reported(signals, owner, device):
     assert credential_ids(device) == [known]
 
 
-@pytest.mark.extended
 def test_a_passkey_of_another_account_in_the_same_tab_is_not_reported(owner, bob, signals):
     bob.confirmed = True
     db.session.commit()
@@ -599,7 +575,6 @@ def test_removal_and_failed_login_signal_the_known_passkeys(signals, owner, devi
     assert signals == [("signalUnknownCredential", {"rpId": "localhost", "credentialId": removed})]
 
 
-@pytest.mark.extended
 def test_an_orphaned_passkey_is_reported_where_both_factors_are_required(signals, owner, device):
     [known] = credential_ids(device)
     owner.goto("/auth/passkeys")
@@ -612,7 +587,6 @@ def test_an_orphaned_passkey_is_reported_where_both_factors_are_required(signals
     assert credential_ids(device) == [known]
 
 
-@pytest.mark.extended
 def test_a_browser_without_signals_gets_no_error(owner):
     errors = []
     owner.on("pageerror", lambda error: errors.append(str(error)))
