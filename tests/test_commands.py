@@ -139,6 +139,7 @@ def no_terminal(tmp_path):
     return run
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("arguments", [("users", "create"), EVES[:4], EVES], ids=len)
 def test_create_without_a_terminal_names_the_options(no_terminal, arguments):
     result = no_terminal(*arguments)

@@ -158,6 +158,7 @@ def test_no_header_costs_more_than_its_length(walk):
 # The meter itself
 
 
+@pytest.mark.extended
 def test_the_meter_sees_what_is_dear(own_app, app):
     """A route whose work grows with the square of the text is found."""
     app.add_url_rule("/bug", "bug", lambda: normalize("NFC", COSTLY["marks"](16_000)), methods=["POST"])

@@ -173,6 +173,7 @@ def test_developer_has_the_mailbox_and_the_debugger(app, ask, way):
     assert ask(way, "/console", Cookie=cookie).status == 200
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("arguments", [["--debug"], ["--debug", "--reload"]])
 def test_flask_run_has_no_debugger(arguments):
     look = f"""

@@ -87,6 +87,7 @@ def test_the_last_email_of_the_day_is_a_reset(browser_at, ada, outbox, clock):
     assert browser_at("198.51.100.7").get(outbox.link(budgets.MAX_DAILY - 1)).status_code == 410
 
 
+@pytest.mark.extended
 def test_an_address_without_an_account_has_the_same_budget(browser_at, ada, outbox, clock):
     def story(email):
         seen = []

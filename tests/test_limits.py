@@ -229,6 +229,7 @@ def test_password_attempts_at_confirmation_are_limited(browser_at, outbox):
     assert browser_at().post(link, data={"password": PASSWORD}).location == "/"
 
 
+@pytest.mark.extended
 def test_registration_allows_sixty_per_hour_and_network(browser_at, app, clock):
     answers = [register(browser_at(), number) for number in range(61)]
     assert statuses(answers) == [302] * 60 + [429]
@@ -259,6 +260,7 @@ def test_email_allows_sixty_requests_per_hour_and_network_over_all_flows(browser
     assert register(browser_at(), 1).status_code == 302
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("settings", [{"PREVENT_ENUMERATION": True}])
 def test_one_address_gets_ten_emails_an_hour_and_thirty_a_day(browser_at, ada, outbox, clock):
     def bomb(hour):
@@ -426,6 +428,7 @@ def test_an_account_has_at_most_fifty_sessions(browser_at, ada, clock):
     assert "logged in on too many other devices" in gone.text
 
 
+@pytest.mark.extended
 def test_an_account_allows_thirty_logins_per_network(browser_at, ada):
     """Two hundred make no more sessions, devices and lines of history than thirty, and hash no more passwords."""
     answers = [guess(browser_at(), password=PASSWORD) for _ in range(200)]
@@ -451,6 +454,7 @@ def test_logins_by_all_methods_count_together(browser_at, ada, outbox):
     assert another.get(link).location == "/", "it was not used up"
 
 
+@pytest.mark.extended
 def test_an_account_has_at_most_a_hundred_known_devices(browser_at, ada, clock):
     trusted = browser_at()
     guess(trusted, password=PASSWORD)

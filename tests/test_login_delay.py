@@ -34,6 +34,7 @@ def guessed(anywhere, ada):
     return ada
 
 
+@pytest.mark.extended
 def test_login_delay_stops_guesses_from_many_networks(anywhere, ada, clock):
     answers = []
     for _ in range(300):

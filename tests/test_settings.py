@@ -408,6 +408,7 @@ def test_unreadable_settings_are_refused_at_start(refusal, configuration, name, 
     assert remedy in problem
 
 
+@pytest.mark.extended
 def test_all_unreadable_settings_are_reported_together():
     server = run_python("-c", "import flasky", FLASK_CONFIG="testing", MAIL_USE_TLS="maybe", MAIL_PORT="many")
     assert (server.returncode, server.stdout) == (1, "")
@@ -659,6 +660,7 @@ print(create_app("development").secret_key)
     assert another != made
 
 
+@pytest.mark.extended
 def test_production_starts_with_a_filled_in_env_example(checkout):
     text = (checkout / ".env.example").read_text()
     for name, value in (GOOD | {"PORT": "8000"}).items():
@@ -795,6 +797,7 @@ def test_mistyped_setting_is_logged_at_start_and_shown_on_refusal():
     assert mistyped == "MAIL_SEVER is not a setting and is ignored. Did you mean MAIL_SERVER?"
 
 
+@pytest.mark.extended
 def test_no_warning_for_an_ordinary_environment():
     ordinary = {name: "x" for name in OF_OTHERS if not name.startswith(("PATH", "PYTHON", "FLASK", "LANG", "LC_"))}
     assert run_python("-c", "import flasky", **ordinary | GOOD, MAIL_DELIVERY="off").stderr == ""
@@ -853,6 +856,7 @@ def test_doctor_reports_code_that_can_not_be_imported(checkout, file, text, word
     assert "Traceback" not in ran.stderr
 
 
+@pytest.mark.extended
 def test_commands_other_than_doctor_exit_with_the_reason():
     ran = run_python("-m", "flask", "users", "show", "doctor", **FLASK)
     assert ran.returncode == 1

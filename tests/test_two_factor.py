@@ -455,6 +455,7 @@ def test_recovery_codes_of_24_characters_made_by_an_earlier_version_work(client,
     assert use(another_client, ada, code).status_code == 422
 
 
+@pytest.mark.extended
 def test_after_a_hundred_wrong_recovery_codes_none_is_checked_until_the_password_changes(
     client, another_client, ada, phone, outbox
 ):

@@ -432,6 +432,7 @@ def test_wrong_recovery_codes_are_in_the_history_and_limited_by_network(client, 
     assert "Wrong or used recovery code entered" in client.get("/auth/history").text
 
 
+@pytest.mark.extended
 def test_after_a_hundred_wrong_authenticator_codes_another_password_is_needed(
     client, another_client, ada, phone, outbox
 ):
