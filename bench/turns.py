@@ -1,6 +1,7 @@
 """Measure applications in turns: the cost of the requests in one turn is a Sample."""
 
 import itertools
+import time
 from collections import Counter, defaultdict
 from typing import NamedTuple
 
@@ -66,11 +67,15 @@ class Bench:
     def person(self, application):
         return next(self.numbers) % application.people
 
-    def measure(self, what, application, requests, clients=SMALL, expected=(200,)):
-        """Send requests and record their cost. Exit on an unexpected status, unless `expected` is empty."""
+    def measure(self, what, application, requests, clients=SMALL, expected=(200,), addresses=()):
+        """Send requests and record their cost, with that of emails that these addresses receive soon.
+
+        Exit on an unexpected status, unless `expected` is empty.
+        """
         server = self.server(application)
         before, before_database = server.cpu(), self.database.cpu()
         run = load.run(application.port, requests, clients)
+        wait_until(lambda: {*addresses} <= {*self.post.received}, 5)
         cpu, database = server.cpu() - before, self.database.cpu() - before_database
         if expected and not set(run.statuses) <= set(expected):
             raise SystemExit(f"{application.label}, {what}: {Counter(run.statuses)}")
@@ -103,3 +108,9 @@ class Bench:
         cookies = answer.cookies | client.ask(self.get(application, "/", load.written(answer.cookies))).cookies
         client.close()
         return load.written(cookies)
+
+
+def wait_until(true, seconds):
+    deadline = time.monotonic() + seconds
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.02)
