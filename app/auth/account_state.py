@@ -25,7 +25,10 @@ ALWAYS_OPEN = {"auth.cancel_deletion", "auth.logout", "auth.secure_account", "ma
 MAILBOX = {"dev.mailbox", "dev.email", "dev.email_html"}
 OUTSIDE_A_REQUEST = {
     "current_user": current_user,
-    **{"last_method": "", "held_back": None, "next_page": None, "return_query": ""},
+    "last_method": "",
+    "held_back": None,
+    "next_page": None,
+    "return_query": "",
 }
 # The page that a user must open first, and the endpoints that stay available until then.
 OPEN_ENDPOINTS = {
