@@ -19,7 +19,7 @@ BOOTSTRAP = """{% extends "base.html" %}
 <div class="dropdown"><button class="btn btn-primary dropdown-toggle" data-bs-toggle="dropdown">Sizes</button>
 <ul class="dropdown-menu"><li><a class="dropdown-item" href="/">Small</a></li></ul></div>
 <button class="btn btn-primary" data-bs-toggle="modal" data-bs-target="#ask">Buy</button>
-<div class="modal fade" id="ask" tabindex="-1" aria-labelledby="title">
+<div class="modal" id="ask" tabindex="-1" aria-labelledby="title">
 <div class="modal-dialog"><div class="modal-content">
 <div class="modal-header"><h2 class="modal-title h5" id="title">Buy this rose?</h2>
 <button class="btn-close" data-bs-dismiss="modal" aria-label="Close"></button></div>
