@@ -14,6 +14,7 @@ from typing import Any
 from blinker import NamedSignal, Namespace
 from flask import current_app
 from flask_sqlalchemy.session import Session
+from sqlalchemy import orm
 
 _signals = Namespace()
 user_registered = _signals.signal("user-registered")  # user
@@ -24,7 +25,9 @@ password_changed = _signals.signal("password-changed")  # user: the password was
 email_changed = _signals.signal("email-changed")  # user, old_email
 user_deleted = _signals.signal("user-deleted")  # user_id, email, username: the row no longer exists
 
-PENDING = "signals"  # key in Session.info
+PENDING = "pending"  # key in Session.info of the lists of pending()
+
+SIGNALS = "signals"
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +37,7 @@ class SignalingSession(Session):
 
     def commit(self) -> None:
         super().commit()
-        for signal, values in self.info.pop(PENDING, []):
+        for signal, values in self.info.pop(PENDING, {}).get(SIGNALS, []):
             self._send(signal, values)
 
     def rollback(self) -> None:
@@ -55,8 +58,13 @@ class SignalingSession(Session):
                 self.rollback()
 
 
+def pending(session: orm.Session, kind: str) -> list[Any]:
+    """Return the list of what is left to do at the commit of `session`, which a rollback empties."""
+    found: list[Any] = session.info.setdefault(PENDING, {}).setdefault(kind, [])
+    return found
+
+
 def send_after_commit(session: Session, signal: NamedSignal, **values: Any) -> None:
     """Send a signal after the commit of `session`, unless it is rolled back. Equal signals are sent once."""
-    pending = session.info.setdefault(PENDING, [])
-    if (signal, values) not in pending:
-        pending.append((signal, values))
+    if (signal, values) not in (signals := pending(session, SIGNALS)):
+        signals.append((signal, values))

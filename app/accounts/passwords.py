@@ -85,6 +85,7 @@ def remove(user: User, keep: UserSession) -> bool:
 def request_reset(email: str) -> None:
     """Email a reset link, or a notice that the address has no account. Both take the same work."""
     user = User.find(email)
+    audit.record(user, AuditAction.RESET_REQUESTED)
     budget = budgets.budget_for(email, gives_access=True, is_reset=True)
     if budget and user:
         outbox.enqueue(Email.RESET, user, budget=budget)
@@ -92,7 +93,6 @@ def request_reset(email: str) -> None:
         outbox.enqueue_decoy(Email.NO_ACCOUNT, email, budget)
     elif budget:
         outbox.enqueue(Email.NO_ACCOUNT, None, to=email, budget=budget)
-    audit.record(user, AuditAction.RESET_REQUESTED)  # last: requests for nobody's addresses from a network share a row
 
 
 def send_reset(user: User) -> None:

@@ -12,6 +12,8 @@ from flask import has_request_context, request
 from flask_babel import gettext as _
 from sqlalchemy import JSON, ColumnElement, Select, exists, false, func, literal, select, true
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.event import listens_for
+from sqlalchemy.orm import Session
 
 from app import clock, metrics, signals
 from app.extensions import db, insert_into
@@ -22,6 +24,7 @@ from app.security import origin, signing
 
 HOUR = 3600  # seconds
 PAGE_SIZE = 50  # events
+SHARED_ROWS = "shared rows"  # that signals.pending() lists
 
 log = logging.getLogger("security")
 
@@ -55,8 +58,8 @@ def acting_as(actor: Actor, acting_user: User | None = None) -> Iterator[None]:
 def record(user: User | None, action: Action, *, former_id: object = None, **detail: Any) -> AuditEvent:
     """Add an event to the history of `user`, in the caller's transaction, and return it.
 
-    An action that strangers can cause increments the count of the row for its network and hour instead; the returned
-    event is then not stored.
+    An action that strangers can cause increments the count of the row for its network and hour instead, just before the
+    commit; the returned event is then not stored.
 
     Args:
         user: None if the event is about an email address without an account; the work is the same.
@@ -74,7 +77,7 @@ def record(user: User | None, action: Action, *, former_id: object = None, **det
     if user and user.current_session:
         added.session = user.current_session.key
     if action.facts.by_strangers and where["ip"]:
-        _add_to_row(event)
+        signals.pending(db.session(), SHARED_ROWS).append(_as_row(event))
     else:
         db.session.add(added)
     for signal in action.facts.signals if user else ():
@@ -178,11 +181,34 @@ def _fields(user_id: object, labels: dict[str, Any]) -> dict[str, Any]:
     return fields | ({"user.id": str(user_id)} if user_id else {})
 
 
-def _add_to_row(event: dict[str, Any]) -> None:
-    """Insert an event, or increment the count of the row that differs only in its time, in one statement."""
+def _as_row(event: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns of the row that an event shares with those that differ only in their time."""
     now, place = clock.now(), origin.networks(event["ip"])
     same = (event["user_id"], event["action"], event["detail"], place[-1], int(now.timestamp()) // HOUR)
-    row = insert_into(AuditEvent).values(**event, at=now, network=place[0], key=signing.fingerprint(*same))
-    latest = {name: row.excluded[name] for name in ("at", "ip", "network", "user_agent")}
-    update = {"count": AuditEvent.count + 1, **latest}
-    db.session.execute(row.on_conflict_do_update(index_elements=["key"], index_where=IS_ANONYMOUS, set_=update))
+    return {**event, "at": now, "network": place[0], "key": signing.fingerprint(*same)}
+
+
+@listens_for(Session, "before_commit")
+def _write_shared_rows(session: Session) -> None:
+    """Insert the rows that events share, or increment their counts, at the end of a transaction.
+
+    On PostgreSQL, they wait for all such events of their network, not only for those of their row: events about unknown
+    names share one, and a wait for that row alone would tell that there is no account.
+    """
+    if session.in_nested_transaction():  # the release of a savepoint also triggers this event
+        return
+    rows = signals.pending(session, SHARED_ROWS)
+    while rows:
+        values = rows.pop(0)
+        row = insert_into(AuditEvent).values(**values, count=_after_others(origin.networks(values["ip"])[-1]))
+        latest = {name: row.excluded[name] for name in ("at", "ip", "network", "user_agent")}
+        update = {"count": AuditEvent.count + 1, **latest}
+        session.execute(row.on_conflict_do_update(index_elements=["key"], index_where=IS_ANONYMOUS, set_=update))
+
+
+def _after_others(network: str) -> Any:
+    """Return 1, for which the database waits until other transactions with this network have ended."""
+    if db.engine.dialect.name == "sqlite":  # it has one writer at a time
+        return 1
+    turn = func.pg_advisory_xact_lock(func.hashtextextended(network, 0))
+    return select(literal(1)).select_from(turn).scalar_subquery()
