@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, delete, exists, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 
 from app import clock
 from app.email import outbox
@@ -26,18 +26,23 @@ def find(user: User, cookie: str) -> Device | None:
     return db.session.scalar(mine.order_by(Device.trusted_until.is_(None), Device.id).limit(1))
 
 
-def recognise(user: User, cookie: str) -> None:
-    """Record a login on the device with this cookie; notify the user of any new device but the first."""
+def recognise(user: User, cookie: str) -> bool:
+    """Record a login on the device with this cookie, and return whether it is a new one, but not the first."""
     key, mine = Device.key_of(cookie), Device.user_id == user.id
     same = select(Device.id).where(mine, Device.key == key).limit(1).scalar_subquery()
-    known, has_others = db.session.execute(select(same, exists().where(mine))).one()
+    known, count = db.session.execute(select(same, select(func.count()).where(mine).scalar_subquery())).one()
     if known:
         rows_changed(update(Device).where(Device.id == known).values(last_seen_at=clock.now()))
-        return
-    _forget_surplus(user)
+        return False
+    if count >= MAX_DEVICES:
+        _forget_surplus(user)
     db.session.add(Device(user_id=user.id, key=key))
-    if has_others and user.can_use_application:
-        outbox.enqueue(Email.NEW_DEVICE, user, event=audit.record(user, AuditAction.NEW_DEVICE))
+    return count > 0
+
+
+def notify_of_new(user: User) -> None:
+    event = audit.record(user, AuditAction.NEW_DEVICE)
+    outbox.enqueue(Email.NEW_DEVICE, user, event=event)
 
 
 def forget_all(user: User, keep: UserSession | None = None) -> None:

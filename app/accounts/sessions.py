@@ -82,9 +82,12 @@ def start(
     user_session.authenticated_at = None if skipped_two_factor else clock.now()
     user_session.expires_at = _expiry(user_session)
     _revoke_surplus(user)
+    is_on_new_device = devices.recognise(user, device)
     db.session.add(user_session)
     audit.record(user, AuditAction.LOGGED_IN, method=method)
-    devices.recognise(user, device)
+    db.session.flush()  # once, after all queries; the session gets its id
+    if is_on_new_device and user.can_use_application:
+        devices.notify_of_new(user)
     return user_session
 
 
