@@ -120,9 +120,10 @@ def _notes(bench):
             cpu, clock = (median(column) for column in zip(*times, strict=True))
             cells += [f"{clock:.2f} s until both workers answer, {cpu:.2f} s of CPU"]
         if sizes := notes.get(("memory", name)):
-            cells += [f"{max(sizes):.0f} MiB a worker after pages and logins"]
-        if sizes := notes.get(("memory, every flow", name)):
-            cells += [f"{max(sizes):.0f} MiB after every flow"]
+            least, most = min(sizes), max(sizes)
+            cells += [f"{median(sizes):.0f} MiB a worker after pages and logins ({least:.0f} to {most:.0f})"]
+        if size := notes.get(("memory, every flow", name)):
+            cells += [f"{size:.0f} MiB after every flow"]
         if cold := notes.get(("browser", name, "cold")):
             warm = notes["browser", name, "warm"]
             cells += [f"login page in a browser: {_sent(cold)} cold, {_sent(warm)} warm"]
