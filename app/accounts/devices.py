@@ -37,7 +37,7 @@ def recognise(user: User, cookie: str) -> bool:
     if count >= MAX_DEVICES:
         _forget_surplus(user)
     db.session.add(Device(user_id=user.id, key=key))
-    return count > 0
+    return bool(count)
 
 
 def notify_of_new(user: User) -> None:
