@@ -12,7 +12,7 @@ from app.accounts import sessions, two_factor
 from app.auth import login_flow, passkey_offer
 from app.auth.blueprint import bp
 from app.auth.next_url import is_of_application, store_location, this_page
-from app.extensions import db
+from app.extensions import db, login_manager
 from app.models import Permission, User, UserSession
 from app.request_state import SessionKey, current_state, state
 from app.web import csrf
@@ -49,7 +49,7 @@ def check_account_state() -> ResponseReturnValue | None:
     """Update the session's last_seen_at, and redirect a user who must open another page first."""
     if request.endpoint in WITHOUT_SESSION:
         return None
-    user, state = current_user._get_current_object(), current_state()  # loads the user, and fills state.held_session
+    user, state = _reader(), current_state()  # loads the user, and fills state.held_session
     state.is_user_loaded = True
     user_session = user.current_session if user.is_authenticated else state.held_session
     if not user_session and not user.is_authenticated:
@@ -84,12 +84,20 @@ def _of_request() -> dict[str, Any]:
     own_page = this_page() if is_of_application() else None
     return {
         # A proxy would cost each of its many uses more; the pages of errors from 500 up must not load the user.
-        "current_user": current_user._get_current_object() if state.is_user_loaded else current_user,
+        "current_user": _reader() if state.is_user_loaded else current_user,
         "last_method": login_flow.last_method(),
         "held_back": state.held_back,
         "next_page": safe_next_url(request.args.get("next")) or own_page,
         "return_query": next_query(page_to_return_to()),
     }
+
+
+def _reader() -> Any:
+    """Return the user, or a visitor. Flask-Login would hash the address and browser of those without a session, too."""
+    has_loader = login_manager.request_callback  # type: ignore[attr-defined]
+    if session or has_loader or "Authorization" in request.headers:
+        return current_user._get_current_object()
+    return login_manager.anonymous_user()
 
 
 def required_page(user: User) -> str | None:
