@@ -70,10 +70,10 @@ def close_session(_: BaseException | None) -> None:
 def released_connection() -> Iterator[None]:
     """Return this request's connection to the pool during the block, unless the request has written something.
 
-    Loaded objects keep their values.
+    Loaded objects keep their values, and what waits for the commit still does.
     """
     session = db.session()
-    loaded = list(session)
+    loaded, info = list(session), dict(session.info)
     if session.deleted or not session.in_transaction() or _has_written(session):
         yield
         return
@@ -81,6 +81,7 @@ def released_connection() -> Iterator[None]:
     try:
         yield
     finally:
+        session.info.update(info)
         session.add_all(loaded)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from blinker import NamedSignal, Namespace
 from flask import current_app
 from flask_sqlalchemy.session import Session
-from sqlalchemy import orm
+from sqlalchemy import event, orm
 
 _signals = Namespace()
 user_registered = _signals.signal("user-registered")  # user
@@ -56,6 +56,13 @@ class SignalingSession(Session):
             except Exception:
                 log.exception("A receiver of %s failed.", signal.name)
                 self.rollback()
+
+
+@event.listens_for(orm.Session, "after_rollback")
+def _forget(session: orm.Session) -> None:
+    """Do what SignalingSession.rollback() does, for `with db.session.begin():`, which doesn't call it."""
+    if not session.in_nested_transaction():  # a savepoint's rollback also triggers this event
+        session.info.pop(PENDING, None)
 
 
 def pending(session: orm.Session, kind: str) -> list[Any]:

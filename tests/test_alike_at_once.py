@@ -79,3 +79,24 @@ def test_requests_wait_alike_for_one_that_is_about_to_commit(app, ada, bob, held
         released.set()
         assert len({answer.result().status_code for answer in answers}) == 1
     assert len(found) == 1
+
+
+@pytest.mark.parametrize("name", ["ada", "nobody"])
+def test_two_registrations_of_one_address_are_done_once_each(app, ada, held, waiting, name):
+    """Otherwise the slower one of a free address would hash its password twice."""
+    (reached, released), done = held, []
+    event.listen(db.engine, "before_cursor_execute", lambda *call: done.append(call[2].partition("(")[0]))
+
+    def register(username):
+        return app.test_client().post(
+            "/auth/register", data=FORM | {"email": f"{name}@example.com", "username": username}
+        )
+
+    with ThreadPoolExecutor() as pool:
+        answers = [pool.submit(register, "first")]
+        assert reached.wait(PATIENCE)
+        answers.append(pool.submit(register, "second"))
+        until(lambda: waiting() or answers[1].done())
+        released.set()
+        assert {answer.result().status_code for answer in answers} == {302}
+    assert done.count("INSERT INTO users ") == 2

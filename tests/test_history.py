@@ -2,17 +2,19 @@
 
 import contextvars
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 
 import pytest
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, event, func, select
 from support.clients import PASSWORD, ROOT, on_sqlite
 from support.lives import live
 from support.pages import FIREFOX, lines
 
 from app import clock as clocks
 from app.accounts import account_deletion, administration, usernames
+from app.connections import released_connection
 from app.extensions import db
 from app.models import Action, Actor, AuditAction, AuditEvent, LogoutReason, Role, UserSession
 from app.security import audit
@@ -258,6 +260,60 @@ def test_events_by_strangers_are_one_row_per_account_network_and_hour(app, ada, 
     clock.move(minutes=1)
     send("192.0.2.1")
     assert rows() == [(4, "2001:db8:0:3::1"), (2, "192.0.2.1"), (1, "192.0.2.1")]
+
+
+@pytest.fixture
+def stranger(app):
+    """A request of a stranger, whose events share a row that is written at the commit."""
+    with app.test_request_context(environ_base={"REMOTE_ADDR": "192.0.2.1"}):
+        yield
+
+
+def count_after_commit():
+    db.session.commit()
+    return db.session.scalar(select(func.sum(AuditEvent.count)).where(AuditEvent.action == AuditAction.LOGIN_FAILED))
+
+
+def test_events_by_strangers_are_kept_while_the_connection_is_released(stranger, ada):
+    audit.record(ada, AuditAction.LOGIN_FAILED)
+    with released_connection():
+        pass
+    assert count_after_commit() == 1
+
+
+def test_events_by_strangers_are_written_once_by_each_kind_of_commit(stranger, ada):
+    with db.session.begin():
+        audit.record(ada, AuditAction.LOGIN_FAILED)
+    assert count_after_commit() == 1
+    audit.record(ada, AuditAction.LOGIN_FAILED)
+    with suppress(ZeroDivisionError), db.session.begin_nested():
+        1 / 0  # noqa: B018
+    with db.session.begin_nested():
+        audit.record(ada, AuditAction.LOGIN_FAILED)
+    assert count_after_commit() == 3
+
+
+def test_events_by_strangers_are_rolled_back(stranger, ada):
+    with suppress(ZeroDivisionError), db.session.begin():
+        audit.record(None, AuditAction.LOGIN_FAILED)
+        1 / 0  # noqa: B018
+    assert count_after_commit() is None
+    audit.record(None, AuditAction.LOGIN_FAILED)
+    db.session.rollback()
+    assert count_after_commit() is None
+    audit.record(None, AuditAction.LOGIN_FAILED)
+    db.session.close()
+    assert count_after_commit() is None
+
+
+def test_an_event_that_an_application_records_in_a_flush_is_written(stranger, ada):
+    def record(session, *_):
+        if session.dirty:
+            audit.record(None, AuditAction.LOGIN_FAILED)
+
+    event.listen(db.session(), "before_flush", record)
+    ada.username = "ada-2"
+    assert count_after_commit() == 1
 
 
 def test_failed_passkey_logins_are_one_row(client, ada):

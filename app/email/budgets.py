@@ -47,7 +47,7 @@ def budget_for(email: str, gives_access: bool = False, is_reset: bool = False) -
     """
     rate_limits.hit("email")
     key = email_key(email)
-    _serialize(key)
+    serialize(key)
     sent = _sent(key)
     is_due = is_reset and (not sent.last_reset or sent.last_reset <= clock.now() - RESET_INTERVAL)
     if (sent.hourly < MAX_HOURLY or is_due) and sent.daily < MAX_DAILY - (0 if is_reset else 1):
@@ -61,6 +61,14 @@ def budget_for(email: str, gives_access: bool = False, is_reset: bool = False) -
     return Budget.DEVICE if gives_access and has_more and _is_recognised(key) else None
 
 
+def serialize(key: str) -> None:
+    """Make other requests for the address with this email_key() wait for the end of this transaction."""
+    if db.engine.dialect.name == "postgresql":
+        db.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
+    else:  # SQLite has one lock, which a write takes even if it changes no row
+        db.session.execute(update(OutboxEmail).where(OutboxEmail.id == 0).values(attempts=0))
+
+
 def used_up_until(email: str) -> datetime | None:
     """Return until when some requests send no email to this address; None while its budgets suffice."""
     same, ends = (OutboxEmail.recipient_key == email_key(email), OutboxEmail.budget.in_(RESETS | {Budget.ASKED})), []
@@ -69,14 +77,6 @@ def used_up_until(email: str) -> datetime | None:
         oldest = db.session.scalar(newest.order_by(OutboxEmail.created_at.desc()).offset(most - 1).limit(1))
         ends += [oldest + window] if oldest else []
     return max(ends, default=None)
-
-
-def _serialize(key: str) -> None:
-    """Make other requests for this address wait for the end of this transaction."""
-    if db.engine.dialect.name == "postgresql":
-        db.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
-    else:  # SQLite has one lock, which a write takes even if it changes no row
-        db.session.execute(update(OutboxEmail).where(OutboxEmail.id == 0).values(attempts=0))
 
 
 def _sent(key: str) -> Sent:

@@ -59,7 +59,7 @@ def record(user: User | None, action: Action, *, former_id: object = None, **det
     """Add an event to the history of `user`, in the caller's transaction, and return it.
 
     An action that strangers can cause increments the count of the row for its network and hour instead, just before the
-    commit; the returned event is then not stored.
+    commit, even if a savepoint was rolled back meanwhile; the returned event is then not stored.
 
     Args:
         user: None if the event is about an email address without an account; the work is the same.
@@ -197,6 +197,7 @@ def _write_shared_rows(session: Session) -> None:
     """
     if session.in_nested_transaction():  # the release of a savepoint also triggers this event
         return
+    session.flush()  # what is recorded in it counts, too
     rows = signals.pending(session, SHARED_ROWS)
     while rows:
         values = rows.pop(0)
