@@ -51,14 +51,10 @@ ANYTHING = [*STRANGE, *OUTSIDE, *NO_ADDRESSES, *NO_USERNAMES]
 
 
 def by(visitor, *others, marks=(), reaches_database=True):
-    """Run the walk as the first visitor, on PostgreSQL, too, if the text reaches it, and as the others on SQLite.
-
-    A walk that is too slow for `make test` runs as the first visitor on PostgreSQL alone, which refuses more.
-    """
+    """Run the walk as the first visitor, on both databases if the text reaches them, and as the others on SQLite."""
     more = [("postgresql", visitor)] if reaches_database else []
     more += [("sqlite", each) for each in others]
-    first = [] if marks and reaches_database else [("sqlite", visitor)]
-    cases = [pytest.param(*case, marks=marks, id=f"{case[0]}-{case[1].__name__}") for case in first]
+    cases = [pytest.param("sqlite", visitor, marks=marks, id=f"sqlite-{visitor.__name__}")]
     cases += [pytest.param(*case, marks=pytest.mark.extended, id=f"{case[0]}-{case[1].__name__}") for case in more]
     return pytest.mark.parametrize(("database", "visitor"), cases, indirect=["database"])
 
