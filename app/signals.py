@@ -26,8 +26,7 @@ email_changed = _signals.signal("email-changed")  # user, old_email
 user_deleted = _signals.signal("user-deleted")  # user_id, email, username: the row no longer exists
 
 PENDING = "pending"  # key in Session.info of the lists of pending()
-
-SIGNALS = "signals"
+SIGNALS = "signals"  # the name of one
 
 log = logging.getLogger(__name__)
 

@@ -41,6 +41,7 @@ def recognise(user: User, cookie: str) -> bool:
 
 
 def notify_of_new(user: User) -> None:
+    """Record a login on a new device, and email the user about it."""
     event = audit.record(user, AuditAction.NEW_DEVICE)
     outbox.enqueue(Email.NEW_DEVICE, user, event=event)
 

@@ -205,7 +205,7 @@ def _insert(new: NewAccount, is_concealed: bool = False) -> bool:
     values = _values(new)
     is_address_free = and_(*is_free(email_key(new.email)))
     if is_concealed:
-        budgets.serialize(email_key(new.email))  # else the slower of two would find out that the address was free
+        budgets.lock_address(email_key(new.email))  # else the slower of two finds out that the address was free
         nobody = f"{secrets.token_hex(16)}@invalid"
         hidden = {"email": nobody, "email_key": nobody, "password_hash": None}
         for name, value in ((name, hidden[name]) for name in hidden.keys() & values.keys()):

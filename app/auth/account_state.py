@@ -93,7 +93,11 @@ def _of_request() -> dict[str, Any]:
 
 
 def _reader() -> Any:
-    """Return the user, or a visitor. Flask-Login would hash the address and browser of those without a session, too."""
+    """Return the user, or a visitor.
+
+    Flask-Login is asked only where a session or an application's loader can name a user: for each request, it hashes
+    the address and the browser.
+    """
     has_loader = login_manager.request_callback  # type: ignore[attr-defined]
     if session or has_loader or "Authorization" in request.headers:
         return current_user._get_current_object()

@@ -47,7 +47,7 @@ def budget_for(email: str, gives_access: bool = False, is_reset: bool = False) -
     """
     rate_limits.hit("email")
     key = email_key(email)
-    serialize(key)
+    lock_address(key)
     sent = _sent(key)
     is_due = is_reset and (not sent.last_reset or sent.last_reset <= clock.now() - RESET_INTERVAL)
     if (sent.hourly < MAX_HOURLY or is_due) and sent.daily < MAX_DAILY - (0 if is_reset else 1):
@@ -61,7 +61,7 @@ def budget_for(email: str, gives_access: bool = False, is_reset: bool = False) -
     return Budget.DEVICE if gives_access and has_more and _is_recognised(key) else None
 
 
-def serialize(key: str) -> None:
+def lock_address(key: str) -> None:
     """Make other requests for the address with this email_key() wait for the end of this transaction."""
     if db.engine.dialect.name == "postgresql":
         db.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))

@@ -24,7 +24,7 @@ from app.security import origin, signing
 
 HOUR = 3600  # seconds
 PAGE_SIZE = 50  # events
-SHARED_ROWS = "shared rows"  # that signals.pending() lists
+SHARED_ROWS = "shared rows"  # the name of a list of signals.pending()
 
 log = logging.getLogger("security")
 
