@@ -416,6 +416,7 @@ def test_a_browser_logs_in_connects_and_disconnects_by_keyboard(request, browser
     page = context.new_page()
 
     def look(name):
+        page.wait_for_load_state()  # a click waits only for the first byte of the next page
         for scheme, width in (("light", 1280), ("dark", 390)):
             page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             page.set_viewport_size({"width": width, "height": 800})

@@ -34,6 +34,7 @@ def look(request, page):
 
     def look(name):
         folder = request.config.getoption("--screenshots")
+        page.wait_for_load_state()  # a click waits only for the first byte of the next page
         for scheme, size in WINDOWS:
             page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             page.set_viewport_size(size)
