@@ -21,6 +21,7 @@ Credentials
     magic_links             log in by an emailed link or code
     passkeys                add, use, rename and remove passkeys
     passkey_ceremonies      register and verify passkeys by WebAuthn
+    cbor                    check what authenticators say before a library decodes it
     external_identity       what sso returns: an identity at a provider, and the outcomes
     sso                     log in through providers; link and unlink identities
     credentials             remove and restore credentials of every kind

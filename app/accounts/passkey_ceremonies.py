@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from flask import current_app
 
+from app.accounts import cbor
 from app.models import Passkey, PasskeyChallenge, User
 from app.models.passkey_challenge import LIFETIME
 
@@ -188,7 +189,24 @@ def _verify(function: Callable[..., Any], parsed: Any, purpose: str, browser: st
     if not PasskeyChallenge.consume(webauthn.helpers.bytes_to_base64url(client.challenge), purpose, browser, user):
         return None
     expected = {"expected_challenge": client.challenge, "expected_origin": _origin(), "expected_rp_id": host()}
-    return _attempt(function, credential=parsed, **expected, **kw)
+
+    def verify() -> Any:
+        _check_cbor(parsed.response)
+        return function(credential=parsed, **expected, **kw)
+
+    return _attempt(verify)
+
+
+def _check_cbor(response: Any) -> None:
+    """Raise ValueError for CBOR that the library should not be given."""
+    from webauthn.helpers import parse_cbor
+
+    if (data := getattr(response, "authenticator_data", None)) is None:
+        cbor.check(response.attestation_object)
+        data = parse_cbor(response.attestation_object)["authData"]
+    if not isinstance(data, bytes):
+        raise ValueError("authenticator data is not of bytes")
+    cbor.check_authenticator_data(data)
 
 
 def _attempt(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -16,7 +16,7 @@ PAGE, LOGIN = "/auth/passkeys", "/auth/login"
 MAKE, USE = "/auth/passkeys/creation-options", "/auth/passkeys/request-options/log_in"
 STEP, USE_AS_STEP = "/auth/two-factor/verify", "/auth/passkeys/request-options/two_factor"
 USE_AGAIN = "/auth/passkeys/request-options/reauthentication"
-PRESENT, VERIFIED, BACKUP_ELIGIBLE, BACKED_UP, HAS_KEY = 0x01, 0x04, 0x08, 0x10, 0x40
+PRESENT, VERIFIED, BACKUP_ELIGIBLE, BACKED_UP, HAS_KEY, HAS_EXTENSIONS = 0x01, 0x04, 0x08, 0x10, 0x40, 0x80
 
 
 def text(raw):
@@ -39,16 +39,17 @@ class Key:
         self.handle = raw(options["user"]["id"])
         point = self.key.public_key().public_numbers()
         key = {1: 2, 3: -7, -1: 1, -2: point.x.to_bytes(32), -3: point.y.to_bytes(32)}
-        credential = bytes(16) + len(self.id).to_bytes(2) + self.id + cbor2.dumps(lies.get("key", key))
-        about = self._about(HAS_KEY, **lies) + credential
-        attestation = cbor2.dumps({"fmt": "none", "attStmt": {}, "authData": about})
+        encoded = lies.get("encoded_key", cbor2.dumps(lies.get("key", key)))
+        credential = bytes(16) + len(self.id).to_bytes(2) + self.id + encoded
+        about = self._about(HAS_KEY, **lies) + credential + lies.get("extensions", b"")
+        attestation = lies.get("attestation") or cbor2.dumps({"fmt": "none", "attStmt": {}, "authData": about})
         response = {"attestationObject": text(attestation), "transports": ["internal", "hybrid", "telepathy"]}
         return self._answer("webauthn.create", options, response, **lies)
 
     def get(self, options, **lies):
         """Answer navigator.credentials.get()."""
         self.count += self.counts
-        about = self._about(0, **lies)
+        about = self._about(0, **lies) + lies.get("extensions", b"")
         said = self._said("webauthn.get", options, **lies)
         signature = self.key.sign(about + hashlib.sha256(said).digest(), ec.ECDSA(SHA256()))
         response = {"authenticatorData": text(about), "signature": text(lies.get("signature", signature))}
@@ -59,7 +60,8 @@ class Key:
     def _about(self, more, **lies):
         count = lies.get("count", self.count)
         host = lies.get("rp_id", self.rp_id).encode()
-        return hashlib.sha256(host).digest() + bytes([lies.get("flags", self.flags) | more]) + count.to_bytes(4)
+        flags = lies.get("flags", self.flags) | more | (HAS_EXTENSIONS if "extensions" in lies else 0)
+        return hashlib.sha256(host).digest() + bytes([flags]) + count.to_bytes(4)
 
     def _said(self, ceremony, options, **lies):
         challenge = lies.get("challenge", options["challenge"])
