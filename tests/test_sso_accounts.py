@@ -25,6 +25,7 @@ from settings.providers import KNOWN_PROVIDERS, Provider
 
 CONNECTIONS = "/auth/connections"
 METHODS = "/auth/login-methods"
+NEW = "brighter lanterns than before"
 
 
 @pytest.fixture
@@ -91,6 +92,37 @@ def test_sso_login_of_a_logged_in_user_in_every_case(client, ada, bob, eve, issu
     assert whose() == [known or "ada"]
     assert count(User) == 3
     assert not bob.confirmed
+
+
+TAKEN_BACK = {
+    "other devices logged out": lambda browser: browser.post("/auth/devices/revoke-others"),
+    "password changed": lambda browser: browser.post(
+        "/auth/change-password", data={"old_password": PASSWORD, "password": NEW, "confirm_password": NEW}
+    ),
+}
+
+
+@pytest.mark.parametrize("take_back", TAKEN_BACK.values(), ids=TAKEN_BACK)
+def test_an_account_taken_back_while_the_provider_is_asked_gets_no_identity(
+    client, another_client, ada, issuer, outbox, take_back
+):
+    """By whoever has a copy of the cookie, or knew the password."""
+    client.log_in(ada)
+    another_client.log_in(ada)
+    back = issuer.agree(set_out(client))
+    answers = []
+
+    def token(handler):
+        answers.append(take_back(another_client))
+        issuer._token(handler)
+
+    issuer.answers["/token"] = token
+    assert client.get(back).status_code == 409
+    assert [answer.status_code for answer in answers] == [302]
+    assert whose() == []
+    assert "identity_linked" not in history()
+    assert not [email for email in outbox() if "connected" in email.subject]
+    assert not is_logged_in(client)
 
 
 @pytest.mark.parametrize("known", [None, "ada", "eve"])

@@ -179,9 +179,16 @@ def consume_both_factors(user_session: UserSession) -> bool:
     return rows_changed(update(UserSession).where(*unused).values(both_factors_at=None)) == 1
 
 
-def renew_id(user_session: UserSession) -> None:
-    """Give the session a new id, so that stolen copies of the old cookie stop working."""
+def renew_id(user_session: UserSession) -> bool:
+    """Give the session a new id, so that stolen copies of the old cookie stop working; return False if it has ended.
+
+    It was active when the request began. Since then, the request may have waited, and the user ended all sessions.
+    """
+    active = select(UserSession.id).where(UserSession.id == user_session.id, *UserSession.active())
+    if not db.session.scalar(active.with_for_update()):
+        return False
     user_session.id = secrets.token_urlsafe(32)
+    return True
 
 
 def revoke(user_session: UserSession, reason: LogoutReason | None = None) -> None:

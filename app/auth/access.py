@@ -151,10 +151,15 @@ def consume_both_factors() -> None:
 
 
 def renew_session() -> None:
-    """Give this session a new id, in the caller's transaction, so that copies of the old cookie stop working."""
+    """Give this session a new id, in the caller's transaction, so that copies of the old cookie stop working.
+
+    Undo the transaction and answer 409 if the session has ended since the request began.
+    """
     if not current_user.current_session:  # a token authenticated this request
         return
-    sessions.renew_id(current_user.current_session)
+    if not sessions.renew_id(current_user.current_session):
+        db.session.rollback()
+        abort(409)
     session[SessionKey.USER_ID] = current_user.get_id()
     session.pop(SessionKey.CSRF_TOKEN, None)
 
