@@ -6,6 +6,7 @@
         db.session.commit()
 
 A receiver may use the database and commits its own changes. An error in a receiver is logged and has no other effect.
+The commit is that of `db.session.commit()`: the end of a `with db.session.begin():` sends nothing.
 """
 
 import logging

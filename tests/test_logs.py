@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from urllib.parse import quote
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 from support.clients import PASSWORD, on_sqlite
 from support.registration import FORM
 from support.repository import ROOT
@@ -20,9 +20,9 @@ from app.email import bounces, delivery
 from app.email.outbox import enqueue
 from app.email.templates import Email
 from app.extensions import db
-from app.models import OutboxEmail, UserSession
+from app.models import AuditAction, OutboxEmail, User, UserSession
 from app.models.outbox_email import Status
-from app.security import hashing
+from app.security import audit, hashing
 from app.web.request_log import Json, Plain, Repetitions
 
 pytestmark = on_sqlite
@@ -139,6 +139,32 @@ def test_change_of_an_address_or_name_is_logged_without_it(client, ada, log):
     assert "grace" not in str(line)
 
 
+def test_only_what_is_committed_is_logged(app, ada, log):
+    """A script that reads the log, such as the one that repeats deletions after a restore, may rely on it."""
+    audit.record(ada, AuditAction.LOGGED_IN, method="password")
+    db.session.flush()
+    with db.session.begin_nested():
+        audit.record(ada, AuditAction.REAUTHENTICATED)
+    assert log.read("security") == []
+    db.session.rollback()
+    audit.record(ada, AuditAction.LOGGED_IN, method="password")
+    event.listen(db.session(), "before_commit", fail)
+    with pytest.raises(ZeroDivisionError):
+        db.session.commit()
+    event.remove(db.session(), "before_commit", fail)
+    db.session.rollback()
+    with db.session.begin():
+        audit.record(db.session.get(User, ada.id), AuditAction.LOGGED_OUT)
+    audit.record(ada, AuditAction.LOGGED_IN, method="password")
+    db.session.commit()
+    db.session.commit()
+    assert [line["event.action"] for line in log.read("security")] == ["logged_out", "logged_in"]
+
+
+def fail(session):
+    raise ZeroDivisionError
+
+
 def test_a_bounce_and_a_block_are_logged_without_their_reasons(ada, log):
     enqueue(Email.PASSWORD_CHANGED, ada)
     db.session.commit()
@@ -146,6 +172,7 @@ def test_a_bounce_and_a_block_are_logged_without_their_reasons(ada, log):
     message_id = db.session.scalar(select(OutboxEmail.message_id))
     assert bounces.record(message_id[1:-1], ada.email, Status.BOUNCED, "550 5.1.1 <ada@example.com>: unknown")
     blocks.add("x.example.org", "see ada@example.com")
+    db.session.commit()
     assert [line["event.action"] for line in log.read("security")] == ["email_bounced", "blocked"]
     assert "ada@example.com" not in json.dumps(log.read("security"))
 

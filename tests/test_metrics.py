@@ -16,8 +16,9 @@ from app.accounts import cleanup
 from app.email.outbox import enqueue
 from app.email.templates import Email
 from app.extensions import db
+from app.models import AuditAction
 from app.models.outbox_email import Status
-from app.security import hashing
+from app.security import audit, hashing
 from app.security.hash_threads import Threads
 
 PAGE = (ROOT / "docs/monitoring.md").read_text()
@@ -65,6 +66,16 @@ def test_requests_logins_and_refusals_are_counted(client, another_client, ada, c
     assert counted("logins_total", method="password", outcome="success") == 1
     assert counted("rate_limit_refusals_total", policy="login") == 1
     assert counted("hash_wait_seconds_count") == 6
+
+
+@on_sqlite
+def test_a_login_that_is_rolled_back_is_not_counted(ada, counted):
+    audit.record(ada, AuditAction.LOGGED_IN, method="password")
+    db.session.rollback()
+    assert counted("logins_total", method="password", outcome="success") == 0
+    audit.record(ada, AuditAction.LOGGED_IN, method="password")
+    db.session.commit()
+    assert counted("logins_total", method="password", outcome="success") == 1
 
 
 @on_sqlite

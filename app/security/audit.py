@@ -1,4 +1,4 @@
-"""The security history: every event of an account is stored in a table and written to the log."""
+"""The security history: every event of an account is stored in a table, and written to the log after the commit."""
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,7 +24,7 @@ from app.security import origin, signing
 
 HOUR = 3600  # seconds
 PAGE_SIZE = 50  # events
-SHARED_ROWS = "shared rows"  # the name of a list of signals.pending()
+SHARED_ROWS, LOG_LINES = "shared rows", "log lines"  # the names of lists of signals.pending()
 
 log = logging.getLogger("security")
 
@@ -85,10 +85,9 @@ def record(user: User | None, action: Action, *, former_id: object = None, **det
     hidden = {"old", "new", "reason"}  # may hold addresses
     labels = {name: value for name, value in added.detail.items() if name not in hidden}
     outcome = "failure" if action.has_failed else "success"
-    if action in {AuditAction.LOGGED_IN, AuditAction.LOGIN_FAILED}:
-        metrics.logins.labels(detail["method"], outcome).inc()
     fields = {"event.action": action.value, "event.outcome": outcome, "labels.severity": action.facts.severity.value}
-    log.info(action, extra=fields | _fields(user.id if user else former_id, labels))
+    fields |= _fields(user.id if user else former_id, labels)
+    signals.pending(db.session(), LOG_LINES).append((action, fields))
     return added
 
 
@@ -205,6 +204,19 @@ def _write_shared_rows(session: Session) -> None:
         latest = {name: row.excluded[name] for name in ("at", "ip", "network", "user_agent")}
         update = {"count": AuditEvent.count + 1, **latest}
         session.execute(row.on_conflict_do_update(index_elements=["key"], index_where=IS_ANONYMOUS, set_=update))
+
+
+@listens_for(Session, "after_commit")
+def _write_log_lines(session: Session) -> None:
+    """Log the events of a transaction, and count the logins."""
+    if session.in_nested_transaction():
+        return
+    lines = signals.pending(session, LOG_LINES)
+    while lines:
+        action, fields = lines.pop(0)
+        if action in {AuditAction.LOGGED_IN, AuditAction.LOGIN_FAILED}:
+            metrics.logins.labels(fields["labels.method"], fields["event.outcome"]).inc()
+        log.info(action, extra=fields)
 
 
 def _after_others(network: str) -> Any:
