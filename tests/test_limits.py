@@ -59,7 +59,7 @@ def test_rate_limited_form_keeps_its_fields_and_says_how_long_to_wait(browser_at
     held = hidden_fields(page)  # sent again by a second click, to the same URL
     assert (held["login"], held["remember_me"], "password" in held) == ("ada", "y", False)
     assert "wrong" not in without_tokens(page)
-    assert 'data-wait="180">Send again' in page.text, "where JavaScript runs, the button counts down"
+    assert 'data-wait="180">Log in' in page.text, "where JavaScript runs, the button counts down"
 
 
 def test_rate_limit_answers_json_to_json_clients(browser_at, ada):

@@ -1,5 +1,6 @@
 """The login delay: it grows with wrong passwords for one name, from any network; known devices are exempt."""
 
+import re
 from itertools import count
 
 import pytest
@@ -67,6 +68,20 @@ def test_right_password_on_an_unknown_device_waits_and_is_offered_a_magic_link(a
     owner = anywhere()
     owner.post("/auth/magic-link", data={"email": guessed.email})
     assert owner.get(outbox.link()).location == "/"
+
+
+def test_too_many_passwords_lose_neither_the_name_nor_the_page_to_return_to(client, ada, outbox):
+    names = {"login": "ada@example.com", "password": "wrong"}
+    for _ in range(6):
+        page = client.post("/auth/login?next=/auth/history", data=names)
+    assert page.status_code == 429
+    link, again = re.findall(r"<button class=\"btn [^>]*>", page.text)[-2:]
+    [there] = re.findall(r'formaction="([^"]+)"', link)
+    assert "formaction" not in again
+    assert '<input type="hidden" name="login" value="ada@example.com">' in page.text
+    sent = client.post(there, data={"login": "ada@example.com"})
+    assert sent.location == "/auth/magic-link/sent"
+    assert client.get(outbox.link()).location == "/auth/history"
 
 
 def test_known_device_is_not_delayed(anywhere, ada, clock):
