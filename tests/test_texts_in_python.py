@@ -14,7 +14,7 @@ MESSAGES = {name: 2 if name.endswith(("ngettext", "pgettext")) else 1 for name i
 OURS = ("accounts", "admin", "auth", "email", "main", "models", "security", "web", "formats.py", "time_zones.py")
 # Operators, developers and programs read these, in English: commands, logs, metrics, obstacles, names of software.
 FOR_OTHERS = tuple(
-    "security/oidc/ accounts/login_obstacles/ accounts/cleanup.py accounts/email_ownership.py "
+    "security/oidc/ accounts/cbor.py accounts/login_obstacles/ accounts/cleanup.py accounts/email_ownership.py "
     "accounts/imports.py accounts/jobs.py email/bounces.py email/delivery.py email/message.py "
     "email/oauth.py email/rendering.py email/smtp_answers.py email/worker.py main/metrics.py main/probes.py "
     "models/__init__.py models/outbox_email.py models/personal_data.py "

@@ -198,14 +198,14 @@ def _verify(function: Callable[..., Any], parsed: Any, purpose: str, browser: st
 
 
 def _check_cbor(response: Any) -> None:
-    """Raise ValueError for CBOR that the library should not be given."""
+    """Raise an error for CBOR that the library should not be given."""
     from webauthn.helpers import parse_cbor
 
     if (data := getattr(response, "authenticator_data", None)) is None:
         cbor.check(response.attestation_object)
         data = parse_cbor(response.attestation_object)["authData"]
     if not isinstance(data, bytes):
-        raise ValueError("authenticator data is not of bytes")
+        raise TypeError("authenticator data is not of bytes")
     cbor.check_authenticator_data(data)
 
 
