@@ -81,11 +81,15 @@ def is_duplicate(error: IntegrityError, *columns: str) -> bool:
     if _is_id_taken(error):
         return False
     if not columns:
-        state = getattr(error.orig, "sqlstate", None)
-        return state in {"23505", "23503"} if state else rule.startswith(("UNIQUE", "FOREIGN KEY"))
+        return getattr(error.orig, "sqlstate", None) == "23505" or rule.startswith("UNIQUE") or is_orphan(error)
     names = {name for column in columns for name in (column, f"uq_{column.replace('.', '_')}")}
     diagnosis = getattr(error.orig, "diag", None)
     return (diagnosis.constraint_name if diagnosis else rule.removeprefix("UNIQUE constraint failed: ")) in names
+
+
+def is_orphan(error: IntegrityError) -> bool:
+    """Return whether a foreign key was violated, as by a row about an account that another request has deleted."""
+    return getattr(error.orig, "sqlstate", None) == "23503" or str(error.orig).startswith("FOREIGN KEY")
 
 
 @event.listens_for(Mapper, "mapper_configured")

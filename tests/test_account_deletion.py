@@ -5,7 +5,8 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import func, select
-from support.clients import JSON, PASSWORD
+from support.authenticators import set_up
+from support.clients import JSON, PASSWORD, without_tokens
 from support.lives import live
 from support.login_methods import by_code, by_link, by_password, by_reset
 from support.pages import notes
@@ -18,6 +19,7 @@ from app.auth.account_state import WITHOUT_SESSION
 from app.email import delivery
 from app.extensions import db
 from app.models import AuditEvent, OutboxEmail, User, UserSession
+from app.security import hashing
 
 
 def ask(client, email="ada@example.com", **request):
@@ -217,6 +219,53 @@ def test_deleted_user_is_logged_out_at_the_next_request(app, client, another_cli
             assert answer.status_code < 500, address
     assert "Welcome to Flasky" in another_client.get("/").text
     assert client.post("/auth/login", data={"login": "ada", "password": PASSWORD}).status_code == 422
+
+
+@pytest.fixture
+def delete_while_hashing(app, ada, monkeypatch):
+    """Let Ada's account be deleted while the next password is hashed, which can wait for seconds."""
+    verify = hashing._verify
+
+    def delete(*given):
+        with app.app_context():
+            if user := User.find("ada"):
+                account_deletion.purge(user, send_notice=False)
+                db.session.commit()
+        return verify(*given)
+
+    return lambda: monkeypatch.setattr(hashing, "_verify", delete)
+
+
+def test_login_to_an_account_deleted_meanwhile_is_answered_as_one_to_an_unknown_account(client, delete_while_hashing):
+    delete_while_hashing()
+    answers = [client.post("/auth/login", data={"login": "ada", "password": "wrong"}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [422, 422]
+    assert without_tokens(answers[0]) == without_tokens(answers[1])
+    failed = select(AuditEvent.user_id, AuditEvent.count).where(AuditEvent.action == "login_failed")
+    assert [tuple(row) for row in db.session.execute(failed)] == [(None, 1), (None, 1)]
+
+
+@pytest.mark.parametrize(
+    ("address", "form"),
+    [
+        ("/auth/reauthenticate", {"password": "wrong"}),
+        ("/auth/reauthenticate", {"password": PASSWORD, "factor_code": "000000"}),
+        ("/auth/reauthenticate", {"password": PASSWORD, "factor_code": "AAAAA-AAAAA"}),
+        ("/auth/change-password", {"old_password": PASSWORD, "password": NEW, "confirm_password": NEW}),
+        ("/auth/change-email", {"email": "eve@example.com", "password": PASSWORD}),
+        ("/auth/change-email", {"email": "eve@example.com", "password": "wrong"}),
+    ],
+)
+def test_form_of_an_account_deleted_meanwhile_gets_a_page_that_says_so(
+    client, ada, clock, delete_while_hashing, address, form
+):
+    client.log_in(ada)
+    if "factor_code" in form:
+        set_up(client, clock)
+    delete_while_hashing()
+    page = client.post(address, data=form)
+    assert (page.status_code, "Something changed in the meantime" in page.text) == (409, True)
+    assert client.get("/account").location.startswith("/auth/login")
 
 
 def test_links_emailed_to_a_deleted_account_are_invalid(client, ada, outbox, clock):

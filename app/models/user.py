@@ -5,9 +5,10 @@ from typing import Any, Optional
 
 from flask import current_app
 from flask_login import UserMixin
-from sqlalchemy import Column, ColumnElement, Index, String, exists, false, select, text, update
+from sqlalchemy import Column, ColumnElement, Index, String, exists, false, inspect, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, aliased, column_property, mapped_column, validates
+from sqlalchemy.orm.exc import ObjectDeletedError
 
 from app import clock, time_zones
 from app.database import is_duplicate
@@ -189,8 +190,12 @@ class User(UserMixin, HasRole, Model):
         """Lock the row until the end of the transaction, and refresh it.
 
         A service that changes several rows of one account takes this lock first, to avoid deadlocks.
+
+        Raises:
+            ObjectDeletedError: another request has deleted the account.
         """
-        self._lock_row()
+        if not self._lock_row():
+            raise ObjectDeletedError(inspect(self))
         db.session.refresh(self)
 
     def consume(self, purpose: TokenPurpose, *conditions: ColumnElement[bool], **changes: Any) -> bool:
@@ -256,8 +261,8 @@ class User(UserMixin, HasRole, Model):
                 raise
             return False
 
-    def _lock_row(self) -> None:
-        rows_changed(update(User).where(User.id == self.id).values(login_count=User.login_count))
+    def _lock_row(self) -> bool:
+        return rows_changed(update(User).where(User.id == self.id).values(login_count=User.login_count)) == 1
 
 
 def is_free(key: str, user_id: int | None = None) -> list[ColumnElement[bool]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from flask import has_request_context, request
 from flask_babel import gettext as _
-from sqlalchemy import JSON, ColumnElement, Select, exists, false, func, literal, select, true
+from sqlalchemy import JSON, ColumnElement, Integer, Select, exists, false, func, literal, select, true
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.event import listens_for
 from sqlalchemy.orm import Session
@@ -200,6 +200,7 @@ def _write_shared_rows(session: Session) -> None:
     rows = signals.pending(session, SHARED_ROWS)
     while rows:
         values = rows.pop(0)
+        values["user_id"] = _unless_deleted(values["user_id"])
         row = insert_into(AuditEvent).values(**values, count=_after_others(origin.networks(values["ip"])[-1]))
         latest = {name: row.excluded[name] for name in ("at", "ip", "network", "user_agent")}
         update = {"count": AuditEvent.count + 1, **latest}
@@ -217,6 +218,12 @@ def _write_log_lines(session: Session) -> None:
         if action in {AuditAction.LOGGED_IN, AuditAction.LOGIN_FAILED}:
             metrics.logins.labels(fields["labels.method"], fields["event.outcome"]).inc()
         log.info(action, extra=fields)
+
+
+def _unless_deleted(user_id: int | None) -> Any:
+    """Return the id of an account, which the database replaces by NULL if the account was deleted in the meantime."""
+    mine = select(User.id).where(User.id == literal(user_id, Integer))
+    return mine.with_for_update(read=True, key_share=True).scalar_subquery()
 
 
 def _after_others(network: str) -> Any:

@@ -7,11 +7,20 @@ from contextlib import nullcontext
 from flask import Flask, Response, abort, current_app, jsonify, make_response, render_template, request, session
 from flask.typing import ResponseReturnValue
 from flask_babel import lazy_gettext as _l
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError, SQLAlchemyError, TimeoutError
-from sqlalchemy.orm.exc import StaleDataError
-from werkzeug.exceptions import HTTPException, ServiceUnavailable
+from sqlalchemy.exc import (
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+    SQLAlchemyError,
+    TimeoutError,
+)
+from sqlalchemy.orm.exc import ObjectDeletedError, StaleDataError
+from werkzeug.exceptions import Conflict, HTTPException, ServiceUnavailable
 
 from app import formats, languages, schema
+from app.database import is_orphan, violated_constraint
 from app.request_state import state
 from app.security import audit
 from app.web.language import of_browser
@@ -97,11 +106,22 @@ def database_error(error: SQLAlchemyError | StaleDataError) -> ResponseReturnVal
     return error_page(ServiceUnavailable(retry_after=5))
 
 
+def deleted_meanwhile(error: IntegrityError | ObjectDeletedError) -> ResponseReturnValue:
+    """Answer 409 if another request has deleted a row that this one needs, such as that of the account."""
+    if isinstance(error, IntegrityError) and not is_orphan(error):
+        return current_app.handle_exception(error)
+    log.error("Database: %s", violated_constraint(error) if isinstance(error, IntegrityError) else error)
+    state.reason = "deleted meanwhile"
+    return error_page(Conflict(), asks_nothing=True)  # the user may be what was deleted
+
+
 def init_app(app: Flask) -> None:
     app.register_error_handler(HTTPException, error_page)
     # StaleDataError: another request changed the row first.
     for error in (OperationalError, ProgrammingError, InterfaceError, TimeoutError, StaleDataError):
         app.register_error_handler(error, database_error)
+    app.register_error_handler(IntegrityError, deleted_meanwhile)
+    app.register_error_handler(ObjectDeletedError, deleted_meanwhile)
 
 
 def _message(error: HTTPException) -> tuple[str, str]:
