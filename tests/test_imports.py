@@ -16,11 +16,12 @@ from passlib import hash as passlib
 from passlib.exc import MissingBackendError
 from sqlalchemy import func, select
 from support.clients import ROOT, on_sqlite
+from support.postgresql import on_postgresql
 from support.records import count, history, rows
 from werkzeug.security import generate_password_hash
 
 from app import signals
-from app.accounts import cleanup, email_change
+from app.accounts import account_deletion, cleanup, email_change
 from app.extensions import db
 from app.models import User
 from app.security import hashing, imported_hashes
@@ -334,6 +335,17 @@ def test_no_id_uses_up_the_numbers_of_later_accounts(take, client, number):
     assert said == [f"line 3: id: {number} is not between 1 and 1000000000.", "Imported: 2. Refused: 1."]
     client.post("/auth/register", data=person("new", **LANTERNS))
     assert User.find("new")
+
+
+@pytest.mark.extended
+@on_postgresql
+def test_the_ids_of_deleted_accounts_are_not_given_again(take, client, ada, bob):
+    for name in ("ada", "bob"):
+        account_deletion.purge(User.find(name), send_notice=False)
+        db.session.commit()
+    assert take([person("eve", id="1"), person("kim", role="nobody")])[1] == 1
+    client.post("/auth/register", data=person("new", **LANTERNS))
+    assert User.find("new").id == 3
 
 
 def test_deeply_nested_json_does_not_stop_the_others(take):

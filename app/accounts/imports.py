@@ -3,7 +3,7 @@
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Column, false, func, insert, inspect, or_, select, update
+from sqlalchemy import Column, false, insert, inspect, or_, select, update
 from sqlalchemy.exc import DataError, IntegrityError
 
 from app.accounts import email_ownership, registration
@@ -46,13 +46,6 @@ def add(batch: Batch) -> dict[int, str]:
             reason = violated_constraint(error) if isinstance(error, IntegrityError) else getattr(error, "orig", error)
             refused[line] = f"The database refused the account: {reason}"
     return refused
-
-
-def continue_ids() -> None:
-    """Have PostgreSQL number the next accounts after those that were imported with their ids."""
-    if db.engine.dialect.name == "postgresql":
-        newest = select(func.coalesce(func.max(User.id), 1)).scalar_subquery()
-        db.session.execute(select(func.setval(func.pg_get_serial_sequence("users", "id"), newest)))
 
 
 def _insert(*users: User) -> None:

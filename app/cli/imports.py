@@ -18,6 +18,7 @@ from app.accounts.registration import NewAccount
 from app.cli import profiles
 from app.cli.commands import progress_bar
 from app.cli.users import users
+from app.doctor import sequences
 from app.extensions import db
 from app.models import Role
 from app.models.role import DEFAULT_ROLE
@@ -51,7 +52,8 @@ def import_users(path: Path, dry_run: bool, strict: bool) -> None:
         db.session.expunge_all()
     is_kept = not dry_run and not (strict and refused)
     if is_kept:
-        imports.continue_ids()
+        for sequence in sequences.behind():  # of ids that the file had
+            sequence.advance()
         db.session.commit()
     else:
         db.session.rollback()
