@@ -135,6 +135,14 @@ def test_correction_to_an_address_over_its_email_budget_is_refused(client, anoth
     assert User.find("eve").email == MISTYPED
 
 
+def test_correction_counts_as_one_email_to_the_mailbox(client, another_client, outbox):
+    register(client)
+    for number in range(9):
+        another_client.post("/auth/magic-link", data={"email": f"eve+{number}@example.com"})
+    assert correct(client, RIGHT).location == "/auth/unconfirmed"
+    assert outbox()[-1].recipients == [RIGHT]
+
+
 def somebody_registers(browser, outbox, monkeypatch):
     register(browser, RIGHT, "eva")
 

@@ -21,6 +21,7 @@ from app.models import AuditAction, AuditEvent, EmailChallenge, OutboxEmail, Use
 from app.models.email_challenge import RESEND_INTERVAL
 from app.models.logins import ascii_email, email_key
 from app.models.logins import normal_email as normal_email  # part of this service's interface
+from app.models.outbox_email import Budget
 from app.models.user import is_free
 from app.security import audit, rate_limits
 from app.security.token_purposes import TokenPurpose
@@ -78,7 +79,7 @@ def create(new: NewAccount) -> User:
     if new.invited and new.password is None:
         outbox.enqueue(Email.FIRST_PASSWORD if is_on("password") else Email.FIRST_LOGIN, user)
     elif not new.confirmed and is_on("confirmation"):
-        _send_email(user)
+        _send_email(user, budgets.budget_for(user.email))
     return user
 
 
@@ -148,14 +149,15 @@ def correct(user: User, email: str) -> bool:
     count, _last = _recent(user, AuditAction.EMAIL_CORRECTED, CORRECTION_WINDOW)
     if count >= MAX_CORRECTIONS:
         raise ValueError(_("You've changed your email address too often. Try again in an hour."))
-    if not budgets.budget_for(email):
+    budget = budgets.budget_for(email)
+    if not budget:
         raise ValueError(_("Too many emails were sent to this address. Try again in an hour."))
     old = user.email
     if not user.take_email(TokenPurpose.CONFIRM, email):
         return False
     audit.record(user, AuditAction.EMAIL_CORRECTED, old=old, new=email)
     signals.send_after_commit(db.session(), signals.email_changed, user=user, old_email=old)
-    _send_email(user)
+    _send_email(user, budget)
     return True
 
 
@@ -172,7 +174,7 @@ def send_again(user: User) -> bool:
     if not rows_changed(unconfirmed.values(confirmation_sent_at=now)):
         return False
     audit.record(user, AuditAction.CONFIRMATION_RESENT)
-    _send_email(user)
+    _send_email(user, budgets.budget_for(user.email))
     return True
 
 
@@ -235,13 +237,12 @@ def _recent(user: User, action: AuditAction, window: timedelta) -> tuple[int, An
     return count, first
 
 
-def _send_email(user: User) -> None:
+def _send_email(user: User, budget: Budget | None) -> None:
     """Email the link and a code, the previous one while it is valid.
 
     No code is created if it can't be emailed: an attacker would have unlimited time to guess it.
     """
     user.confirmation_sent_at = clock.now()
-    budget = budgets.budget_for(user.email)
     if not budget:
         return
     challenge = EmailChallenge.issue(TokenPurpose.CONFIRM, user, EmailChallenge.newest(TokenPurpose.CONFIRM, user))
