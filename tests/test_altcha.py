@@ -5,13 +5,17 @@ import json
 
 import pytest
 from altcha import Challenge, Payload, create_challenge, solve_challenge
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 from support.clients import PASSWORD, on_sqlite, value_of
 from support.records import count
 from support.registration import FORM
 
+from app.accounts import registration
 from app.extensions import db
 from app.models import User
-from app.security import signing
+from app.security import hashing, signing
+from app.security.hash_threads import Threads
 from app.security.rate_limits import report
 from app.security.token_purposes import TokenPurpose
 
@@ -253,6 +257,51 @@ def test_emailed_link_replaces_the_captcha_once(client, another_client, outbox):
     assert another_client.post(link, data=FORM | {"password": "x"}).status_code == 422, "an error doesn't use it up"
     assert another_client.post(link, data=FORM).status_code == 302
     assert another_client.post(link, data=FORM | {"username": "squatted"}).status_code == 410
+    assert User.find("squatted") is None
+
+
+def nobody_has_time_to_hash(app, monkeypatch):
+    monkeypatch.setattr(hashing, "threads", Threads(1, max_calls=0))
+
+
+def somebody_takes_the_username(app, monkeypatch):
+    insert = registration._insert
+
+    def after_another(new, **kwargs):
+        monkeypatch.setattr(registration, "_insert", insert)
+        with app.app_context():
+            db.session.add(User(email="other@example.com", username=new.username))
+            db.session.commit()
+        return insert(new, **kwargs)
+
+    monkeypatch.setattr(registration, "_insert", after_another)
+
+
+def the_database_is_away(app, monkeypatch):
+    def refuse(connection):
+        raise OperationalError("COMMIT", {}, Exception("database or disk is full"))
+
+    event.listen(db.engine, "commit", refuse)
+    return lambda: event.remove(db.engine, "commit", refuse)
+
+
+@pytest.mark.parametrize("more", [{}, {"PREVENT_ENUMERATION": True}], ids=["open", "hidden"])
+@pytest.mark.parametrize(
+    ("failure", "status"),
+    [(nobody_has_time_to_hash, 503), (somebody_takes_the_username, 422), (the_database_is_away, 503)],
+)
+def test_failed_registration_does_not_use_up_the_emailed_link(
+    app, client, another_client, outbox, monkeypatch, failure, status
+):
+    link = link_to(client, outbox)
+    with monkeypatch.context() as patch:
+        undo = failure(app, patch)
+        assert another_client.post(link, data=FORM).status_code == status
+    if undo:
+        undo()
+    assert another_client.post(link, data=FORM | {"username": "eve2"}).status_code == 302
+    assert User.find("eve2")
+    assert client.post(link, data=FORM | {"username": "squatted"}).status_code in {410, 422}
     assert User.find("squatted") is None
 
 

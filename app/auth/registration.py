@@ -16,7 +16,7 @@ from app.extensions import db
 from app.request_state import SessionKey
 from app.security import signing
 from app.security.rate_limits import rate_limited
-from app.security.rate_limits.counters import claim
+from app.security.rate_limits.counters import claimed
 from app.security.token_purposes import TokenPurpose
 from app.web import errors
 from app.web.own_urls import safe_next_url
@@ -34,9 +34,10 @@ def register(token: str = "") -> ResponseReturnValue:
     form = _registration_form(token)
 
     def create(new: NewAccount) -> ResponseReturnValue:
-        if token and "captcha" not in form and not claim(signing.fingerprint("register", token)):
-            return errors.invalid_link()  # otherwise one emailed link would replace the CAPTCHA again and again
-        return _create(new)
+        if not token or "captcha" in form:
+            return _create(new)
+        with claimed(signing.fingerprint("register", token)) as is_first:  # else one link would replace many CAPTCHAs
+            return _create(new) if is_first else errors.invalid_link()
 
     return registration_page(form, create, enumeration.policy().registers_without_password)
 

@@ -3,13 +3,15 @@
 import logging
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Union, cast
 
 from flask import Flask, current_app
+from sqlalchemy.exc import SQLAlchemyError
 
+from app.extensions import db
 from app.security.rate_limits.database_storage import DatabaseStorage
 
 if TYPE_CHECKING:  # imported when a form is sent
@@ -110,8 +112,26 @@ def shared_counters() -> SharedCounters:
 
 def claim(name: str) -> bool:
     """Return whether nobody claimed this name in the last hour. It also works without rate limits."""
+    with claimed(name) as is_first:
+        return is_first
+
+
+@contextmanager
+def claimed(name: str) -> Iterator[bool]:
+    """Claim a name and yield what claim() returns. An error in the block rolls back, and gives the claim up."""
     counter = Counter("claim", name, parse("1 per hour"))
-    return shared_counters().add([counter])[1][counter] == 1
+    storage, counts = shared_counters().add([counter])
+    is_kept = counts[counter] == 1
+    try:
+        yield is_kept
+    except Exception:
+        with suppress(SQLAlchemyError):
+            db.session.rollback()  # the transaction may hold the database's lock
+        is_kept = False
+        raise
+    finally:
+        if not is_kept:
+            shared_counters().undo(storage, [counter])
 
 
 def storage_errors() -> tuple[type[Exception], ...]:
