@@ -17,9 +17,10 @@ from support.passwords import NEW, NEW_TWICE, choose
 from support.records import history
 from support.routes import FILES, addresses
 
-from app.accounts import authenticators, two_factor
+from app.accounts import authenticators, two_factor, two_factor_codes
 from app.extensions import db
-from app.models import Authenticator, Identity, Passkey, RecoveryCode, User, UserSession
+from app.models import AuditAction, AuditEvent, Authenticator, Identity, Passkey, RecoveryCode, User, UserSession
+from app.security import audit
 from config import Config
 
 STEP, CODES = "/auth/two-factor/verify", "/auth/recovery-codes"
@@ -471,6 +472,23 @@ def test_after_a_hundred_wrong_recovery_codes_none_is_checked_until_the_password
     choose(another_client, outbox.link())
     another_client.log_in(ada, NEW)
     assert another_client.post(STEP, data={"recovery_code": phone.codes[0]}).location == "/"
+
+
+@pytest.mark.parametrize("action", [AuditAction.PASSWORD_CHANGED, AuditAction.TWO_FACTOR_USED])
+def test_wrong_recovery_codes_of_before_do_not_count_after_what_ends_the_row(app, client, ada, phone, clock, action):
+    """All of them come from one network within an hour."""
+    client.log_in(ada)
+    client.post(STEP, data={"code": "AAAAA-AAAAA"})
+    db.session.execute(update(AuditEvent).where(AuditEvent.action == "recovery_code_failed").values(count=99))
+    clock.move(seconds=5)
+    audit.record(ada, action)
+    db.session.commit()
+    clock.move(seconds=5)
+    for _ in range(2):
+        client.post(STEP, data={"code": "AAAAA-AAAAA"})
+    assert two_factor_codes.blocks(ada) == []
+    failed = select(AuditEvent.count).where(AuditEvent.action == "recovery_code_failed").order_by(AuditEvent.id)
+    assert db.session.scalars(failed).all() == [99, 2]
 
 
 def test_how_many_recovery_codes_are_left_is_shown_and_emailed_when_few(app, ada, phone, outbox):

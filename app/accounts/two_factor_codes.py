@@ -70,7 +70,8 @@ def _use_recovery_code(user: User, code: str) -> None:
     if recovery_codes.use(user, code):
         audit.record(user, AuditAction.TWO_FACTOR_USED, factor="recovery_code")
         return
-    audit.record(user, AuditAction.RECOVERY_CODE_FAILED)
+    last = db.session.scalar(select(func.max(AuditEvent.id)).where(*_ends_a_row(user)))
+    audit.record(user, AuditAction.RECOVERY_CODE_FAILED, after=last)  # so that failures of two rows share no event
     audit.note_attempt(audit.Attempt.CODE_FAILED)
     raise ValueError(WRONG)
 
@@ -115,7 +116,7 @@ def _ends_a_row(user: User) -> tuple[ColumnElement[bool], ...]:
 
 
 def _failed_recovery_codes(user: User) -> int:
-    """Return the number of failures in a row. Those of one network and hour share an event with the latest time."""
+    """Return the number of failures in a row. Those of one row, network and hour share an event."""
     last = select(func.max(AuditEvent.at)).where(*_ends_a_row(user)).scalar_subquery()
     wrong = (AuditEvent.user_id == user.id, AuditEvent.action == AuditAction.RECOVERY_CODE_FAILED)
     in_a_row = or_(last.is_(None), AuditEvent.at > last)
