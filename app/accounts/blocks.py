@@ -23,6 +23,7 @@ from app.request_state import state
 from app.security import audit, origin
 
 DOMAIN = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])")
+GMAIL = re.compile(r"(^|\.)gmail\.com$")  # mailbox() returns it for googlemail.com, too
 MAX_ADDRESSES = 2**16, 2**96  # of an IPv4 and an IPv6 network that are blocked without a question
 MAX_DAYS = 3650
 
@@ -92,8 +93,9 @@ def count_accounts(subject: str) -> int:
         return 0
     local, _, domain = key.rpartition("@")
     if not local:
-        email = func.replace(User.email_key, "googlemail.com", "gmail.com")  # as mailbox() does
-        is_in = or_(*(email.endswith(f"{before}{domain}") for before in "@."))  # a domain has no % and no _
+        spellings = {domain, GMAIL.sub(r"\1googlemail.com", domain)}
+        ends = [f"{before}{spelling}" for before in "@." for spelling in spellings]
+        is_in = or_(*map(User.email_key.endswith, ends))  # a domain has no % and no _
         return db.session.scalar(select(func.count()).where(is_in)) or 0
     begin = local.replace(".", "")
     is_near = func.substr(func.replace(User.email_key, ".", ""), 1, len(begin)) == begin

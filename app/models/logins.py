@@ -21,6 +21,8 @@ USERNAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 # the source routes user%host and host!user. Each of their characters is allowed elsewhere in a local part.
 ROUTE = re.compile(r"=\?.*\?=|%[\w-]+(\.[\w-]+)+$|^([\w-]+\.)+[\w-]+!")
 
+GOOGLEMAIL = re.compile(r"(^|\.)googlemail\.com$")  # another name of gmail.com
+
 
 def normal_email(address: str) -> str:
     """Return an email address in its normal form; raise ValueError with a message for the user if it is invalid."""
@@ -66,7 +68,8 @@ def mailbox(email: str) -> str:
     Only for counting and blocking: two such addresses may belong to two users, and are two accounts.
     """
     local, _, domain = email_key(email).rpartition("@")
-    return f"{local.partition('+')[0].replace('.', '') or local}@{domain.replace('googlemail.com', 'gmail.com')}"
+    domain = GOOGLEMAIL.sub(r"\1gmail.com", domain)
+    return f"{local.partition('+')[0].replace('.', '') or local}@{domain}"
 
 
 def ascii_email(email: str) -> str:
