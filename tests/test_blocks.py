@@ -257,6 +257,13 @@ def test_what_could_keep_everybody_or_administrators_out_needs_confirmation(flas
     assert flask("users", "block", subject, "--reason", "x", "--yes").exit_code == 0
 
 
+@on_sqlite
+@pytest.mark.parametrize("settings", [{"EMAIL_SPECIAL_DOMAINS": ("intranet",)}])
+def test_address_in_a_domain_without_a_dot_needs_no_confirmation(app):
+    assert blocks.objection("eve@intranet") is None
+    assert "end in .intranet" in blocks.objection("intranet")
+
+
 def test_nobody_blocks_their_own_network(app):
     with app.test_request_context(environ_base={"REMOTE_ADDR": "192.0.2.7"}):
         with pytest.raises(ValueError, match=r"your own network: your address is 192\.0\.2\.7"):

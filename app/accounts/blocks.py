@@ -61,7 +61,7 @@ def objection(subject: str) -> str | None:
     key = _blockable(subject)[1]
     network = _network(key)
     if not network:
-        return None if "." in key else _("This blocks all addresses that end in .%(domain)s.", domain=key)
+        return None if "@" in key or "." in key else _("This blocks all addresses that end in .%(domain)s.", domain=key)
     if network.num_addresses > MAX_ADDRESSES[network.version == 6]:
         return _("This blocks %(number)s addresses.", number=formats.number(network.num_addresses))
     logged_in = select(UserSession.ip).join(User).where(*UserSession.active(), User.is_admin).distinct()
