@@ -4,11 +4,12 @@ import re
 
 import pytest
 from sqlalchemy import select, update
-from support.clients import PASSWORD
+from support.clients import PASSWORD, on_sqlite
 from support.pages import FIREFOX, STRANGER, is_logged_in, lines, notes, told
 from support.records import rows
 from support.routes import addresses
 
+from app.accounts import wording
 from app.extensions import db
 from app.models import Device, UserSession
 
@@ -245,6 +246,11 @@ def test_this_device_comes_first_and_buttons_of_equal_devices_differ(browser, ad
         "Safari on iPhone, last active 3 hours ago (2)",
         "Safari on iPhone, last active 3 hours ago (3)",
     ]
+
+
+@on_sqlite
+def test_numbers_added_to_equal_labels_make_none_equal_to_another(app):
+    assert wording.distinct(["A (2)", "A", "A", "A", "A (2)"]) == ["A (2)", "A", "A (3)", "A (4)", "A (2) (2)"]
 
 
 @pytest.mark.parametrize(

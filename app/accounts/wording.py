@@ -1,6 +1,5 @@
 """How stored values read on pages and in commands: the method of a login, and the details of an audit event."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -128,9 +127,11 @@ def _method(method: str) -> Method | None:
 
 def distinct(labels: Iterable[str]) -> list[str]:
     """Number labels that repeat an earlier one, so that screen readers tell their buttons apart."""
-    seen: Counter[str] = Counter()
-    numbered = []
+    numbered: dict[str, int] = {}  # each label with the last number that was added to it
     for label in labels:
-        seen[label] += 1
-        numbered.append(f"{label} ({seen[label]})" if seen[label] > 1 else label)
-    return numbered
+        name = label
+        while name in numbered:
+            numbered[label] += 1
+            name = f"{label} ({numbered[label]})"
+        numbered[name] = 1
+    return [*numbered]
