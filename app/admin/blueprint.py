@@ -37,8 +37,8 @@ ADMIN_PAGES = [  # an owner appends another one
 def guard() -> Any:
     """Require an administrator with two-factor authentication who authenticated within the last 15 minutes.
 
-    Where TWO_FACTOR is off, accounts have no second factor, and the reauthentication has to suffice. A token can't
-    authenticate again, so no program that has one comes here.
+    Where TWO_FACTOR is off, accounts have no two-factor authentication, and the reauthentication has to suffice. A
+    token can't authenticate again, so no program that has one comes here.
     """
     if is_on("two_factor") and not two_factor.is_on(current_user):
         flash(_("Set up two-factor authentication first. The administration pages require it."), "info")

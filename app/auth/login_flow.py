@@ -66,7 +66,7 @@ def pending_two_factor() -> User | None:
 
 
 def complete_two_factor(trust_device: bool = False) -> Response:
-    """Log in the user of pending_two_factor(), after the view has verified the second factor."""
+    """Log in the user of pending_two_factor(), after the view has verified a code or a passkey."""
     user, pending = _pending(SessionKey.TWO_FACTOR)
     return _start_session(user, pending, trust_device)
 

@@ -1,6 +1,6 @@
 """Reauthentication before sensitive changes: by password, an emailed code or a passkey.
 
-If two-factor authentication is on, the form also asks for the second factor. A passkey counts as both.
+If two-factor authentication is on, the form also asks for its code. A passkey counts as both factors.
 """
 
 from flask import abort, flash, redirect, request
@@ -78,7 +78,7 @@ def _send_code(form: Form) -> ResponseReturnValue:
 def _verify(form: PasswordForm | CodeForm | PasskeyForm) -> bool:
     """Return whether the user is verified; add an error to the field that is wrong.
 
-    The code of the second factor is checked only after a right password, and an emailed code only after that.
+    The code of two-factor authentication is checked only after a right password, and an emailed code only after that.
     """
     if isinstance(form, PasskeyForm):
         if not passkeys.authenticate("reauthentication", access.browser_id(), form.credential.data or "", current_user):
