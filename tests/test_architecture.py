@@ -129,6 +129,7 @@ HOMES = {
 COMMITTING = {"commit", "begin"}  # a begin() block commits at its end
 TRANSACTIONS_OF_THEIR_OWN = {
     "app.models.outbox_email.OutboxEmail.claim",
+    "app.models.outbox_email.OutboxEmail.renew",
     "app.models.job.Job.claim",
     "app.models.job.Job._add",
     "app.accounts.sessions.touch",

@@ -1,5 +1,6 @@
 """Delivery to real SMTP servers that fail in every way they can."""
 
+import asyncio
 import os
 import re
 import secrets
@@ -8,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from support.clients import PASSWORD, ROOT
 from support.concurrency import at_once
 from support.mail_server import HOST, Authority, MailServer, tls
@@ -17,10 +18,13 @@ from support.registration import FORM
 from support.waiting import PATIENCE, until
 
 from app.email import delivery
-from app.email.outbox import enqueue
+from app.email.outbox import drop_all, enqueue
 from app.email.templates import Email
 from app.extensions import db
 from app.models import OutboxEmail, User
+from app.models.outbox_email import LEASE
+
+TIMEOUT = delivery.TIMEOUT
 
 
 @pytest.fixture(scope="session")
@@ -277,6 +281,55 @@ def test_several_threads_send_each_email_once(app, queue, server):
     assert sum(at_once(deliver, range(4))) == 50
     assert sorted(recipients(server)) == sorted(people(50))
     assert {(each.status, each.attempts) for each in outbox()} == {("sent", 1)}
+
+
+@modes("STARTTLS, asks during login")
+@pytest.mark.parametrize(
+    ("meanwhile", "received", "outcome"),
+    [
+        (lambda: delivery.deliver(), ["eve"], ("sent", 2)),
+        (lambda: drop_all() and db.session.commit(), [], ("obsolete", 1)),
+        (lambda: db.session.execute(delete(OutboxEmail)) and db.session.commit(), [], None),
+        (lambda: None, ["eve"], ("sent", 1)),
+    ],
+    ids=["another worker sends it", "it is dropped", "it is deleted", "nothing"],
+)
+def test_after_a_long_login_an_email_is_sent_only_if_it_is_still_this_workers(
+    app, queue, server, clock, meanwhile, received, outcome
+):
+    def call():
+        clock.move(seconds=61)
+        with app.app_context():
+            meanwhile()
+
+    server.during_login = call
+    queue("eve")
+    assert delivery.deliver() == 1
+    assert recipients(server) == received
+    db.session.rollback()
+    assert [(each.status, each.attempts) for each in outbox()] == ([outcome] if outcome else [])
+
+
+@modes("normal", "STARTTLS, asks during login")
+def test_a_lease_covers_what_follows_the_login(app, queue, server, clock, monkeypatch):
+    """Each of the responses to MAIL, RCPT, DATA and the email may take TIMEOUT seconds."""
+    assert LEASE.total_seconds() > 4 * TIMEOUT
+    server.during_login = lambda: clock.move(seconds=59)
+    queue("eve")
+    asked, take = [], server.mode.take
+
+    async def slow(connection, email):
+        clock.move(seconds=59)
+        asked.append(await asyncio.to_thread(another_worker))
+        return await take(connection, email)
+
+    def another_worker():
+        with app.app_context():
+            return delivery.deliver()
+
+    monkeypatch.setattr(server.mode, "take", slow)
+    assert delivery.deliver() == 1
+    assert (asked, recipients(server)) == ([0], ["eve"])
 
 
 @pytest.mark.parametrize("own", [{"PUBLIC_URL": f"https://{'host.' * 20}example/{'path/' * 16}x"}])

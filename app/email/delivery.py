@@ -49,9 +49,15 @@ class Connection(flask_mail.Connection):
     def __enter__(self) -> Self:
         return self
 
-    def send(self, message: flask_mail.Message, envelope_from: str | tuple[str, str] | None = None) -> None:
-        if not self.mail.suppress and not (self.host and self.host.sock):
+    def open(self) -> bool:
+        """Connect and log in, unless that is done, and return whether it was not. This can take minutes."""
+        is_needed = not self.mail.suppress and not (self.host and self.host.sock)
+        if is_needed:
             self.host = self.configure_host()
+        return is_needed
+
+    def send(self, message: flask_mail.Message, envelope_from: str | tuple[str, str] | None = None) -> None:
+        self.open()
         try:
             super().send(message, envelope_from or ("", parse_sender(str(message.sender))[1]))
         except smtplib.SMTPRecipientsRefused:  # smtplib has already reset or closed the connection
@@ -91,6 +97,7 @@ class Connection(flask_mail.Connection):
                 oauth.log_in(host, self.mail.username)
             else:
                 host.login(self.mail.username, self.mail.password or "")
+        host.ehlo_or_helo_if_needed()
 
     def _close(self) -> None:
         if self.host:
@@ -106,6 +113,8 @@ def _attempt(email: OutboxEmail, connection: Connection) -> bool:
         if bounces.stops(email):
             email.done(Status.STOPPED, bounces.STOPPED)
         elif message := render(email):
+            if connection.open() and not email.renew():
+                return _leave(number)
             connection.send(message)
             email.done(Status.SENT)
         else:
@@ -122,12 +131,18 @@ def _attempt(email: OutboxEmail, connection: Connection) -> bool:
     try:
         db.session.commit()
     except StaleDataError:
-        log.warning("Email %s was taken over by another worker", number)
-        db.session.rollback()
+        _leave(number)
     else:
         level = logging.WARNING if failure else logging.INFO
         attempts.log(logging.ERROR if status == Status.FAILED else level, "email %s", status, extra=fields)
     return is_available
+
+
+def _leave(number: int) -> bool:
+    """Leave an email, whose lease was lost, as it is now. Return that the mail server is available."""
+    db.session.rollback()
+    log.warning("Email %s was taken over by another worker, or dropped", number)
+    return True
 
 
 def _fields(email: OutboxEmail, failure: Exception | None, seconds: float) -> dict[str, Any]:

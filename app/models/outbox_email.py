@@ -14,7 +14,9 @@ from app.models.logins import email_key
 from app.models.user import User
 from app.security.token_purposes import TokenPurpose
 
-LEASE = timedelta(seconds=60)  # then another worker takes the email, since this one has probably died
+# Then another worker takes the email, since this one has probably died. It is longer than the four responses that
+# sending takes (delivery.TIMEOUT); after opening a connection, which can take longer, the lease is renewed.
+LEASE = timedelta(seconds=60)
 # The delay after the first attempt, the second, ...
 RETRY_DELAYS = [timedelta(minutes=minutes) for minutes in (0.5, 2, 10, 60, 4 * 60, 12 * 60, 24 * 60)]
 
@@ -112,6 +114,15 @@ class OutboxEmail(Model):
                 return db.session.get(cls, email_id, populate_existing=True)
         db.session.rollback()
         return None
+
+    def renew(self) -> bool:
+        """Renew the lease and commit; return False if another worker has it, or the email was dropped or deleted."""
+        number, names = self.id, ("id", "status", "attempts", "claimed_until")
+        mine = update(OutboxEmail).filter_by(**{name: getattr(self, name) for name in names})
+        if not rows_changed(mine.values(claimed_until=clock.now() + LEASE)):
+            return False
+        db.session.commit()
+        return db.session.get(OutboxEmail, number, populate_existing=True) is not None
 
     @property
     def is_obsolete(self) -> bool:

@@ -196,6 +196,15 @@ class StartTls(Normal):
         return "250 OK"
 
 
+class AsksDuringLogin(StartTls):
+    """Calls the server's `during_login` before it answers the first login."""
+
+    async def smtp_AUTH(self, arg):
+        if call := vars(self.mail_server).pop("during_login", None):
+            await asyncio.to_thread(call)
+        return await super().smtp_AUTH(arg)
+
+
 class Scripted(StartTls):
     """Gives the server's `answer` to a login, or to the recipient."""
 
@@ -273,6 +282,7 @@ MODES = {
     "OAuth": OAuth,
     "STARTTLS": StartTls,
     "STARTTLS, slow": SlowStartTls,
+    "STARTTLS, asks during login": AsksDuringLogin,
     "STARTTLS, unknown authority": UnknownAuthority,
     "STARTTLS, another host": AnotherHost,
     "STARTTLS not offered": NoStartTls,
