@@ -596,6 +596,10 @@ def test_why_reports_the_answer_of_the_mail_server(flask, client, bob, clock):
     db.session.commit()
     at = f"{clock.time:%Y-%m-%d %H:%M} UTC"
     assert why(flask, "bob")[1] == f"The mail server refused the confirmation email at {at}: 550 5.1.1 no such user"
+    clock.move(hours=10)
+    flask("mail", "retry", "--all")
+    now = f"{clock.time:%Y-%m-%d %H:%M} UTC"
+    assert why(flask, "bob")[1].startswith(f"The confirmation email is waiting, and will be tried again at {now}.")
 
 
 def test_why_suggests_the_intended_email_address(flask, ada, bob):

@@ -7,16 +7,16 @@ from itertools import cycle
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from ruamel.yaml import YAML
-from sqlalchemy import event, text
+from sqlalchemy import event, select, text
 from support.clients import on_sqlite
 from support.corpora import STRANGE
 from support.repository import ROOT
 
 from app.accounts import cleanup
-from app.email.outbox import enqueue
+from app.email.outbox import enqueue, retry
 from app.email.templates import Email
 from app.extensions import db
-from app.models import AuditAction
+from app.models import AuditAction, OutboxEmail
 from app.models.outbox_email import Status
 from app.security import audit, hashing
 from app.security.hash_threads import Threads
@@ -118,6 +118,24 @@ def test_emails_are_counted_by_status_with_the_age_of_the_oldest(client, ada, ou
     assert series(client)[("flasky_emails", ("status", "sent"))] == 0
     outbox()
     assert series(client)[("flasky_emails_oldest_seconds",)] == 0
+
+
+@on_sqlite
+def test_emails_that_are_retried_wait_again_with_the_others(client, ada, outbox, clock):
+    for _ in range(3):
+        enqueue(Email.PASSWORD_CHANGED, ada)
+    db.session.commit()
+    failed = db.session.scalar(select(OutboxEmail))
+    failed.done(Status.FAILED, "550 no such user")
+    retry()
+    db.session.commit()
+    assert failed.done_at is None
+    assert series(client)[("flasky_emails", ("status", "waiting"))] == 3
+    failed.done_at = clock.time  # an earlier release left it
+    db.session.commit()
+    clock.move(minutes=1)
+    assert series(client)[("flasky_emails", ("status", "waiting"))] == 3
+    assert len(outbox()) == 3
 
 
 def test_emails_are_read_by_indexes_alone(client, ada):

@@ -76,7 +76,7 @@ def drop(user: User, since: int = 0) -> None:
 
 def retry(number: int | None = None) -> int:
     """Retry an email that waits or has failed, or all of these, now, and reset the attempts; return how many."""
-    return _change_unsent(number, status=Status.WAITING, attempts=0, due_at=clock.now())
+    return _change_unsent(number, status=Status.WAITING, attempts=0, due_at=clock.now(), done_at=None)
 
 
 def drop_one(number: int) -> bool:

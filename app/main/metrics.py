@@ -49,7 +49,8 @@ def _emails() -> dict[str, tuple[int, datetime]]:
     status = func.lower(OutboxEmail.status)  # grouped by the column, SQLite would read all of its index
     counts = select(status, func.count(), func.min(OutboxEmail.created_at)).group_by(status)
     waiting = counts.where(OutboxEmail.status == Status.WAITING)
-    done = counts.where(OutboxEmail.done_at > clock.now() - timedelta(hours=1))
+    within_an_hour = OutboxEmail.done_at > clock.now() - timedelta(hours=1)
+    done = counts.where(within_an_hour, OutboxEmail.status != Status.WAITING)
     return {name: (count, at) for name, count, at in db.session.execute(waiting.union_all(done))}
 
 
