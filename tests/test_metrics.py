@@ -160,7 +160,7 @@ def test_jobs_have_their_times_and_failures(client, clock, monkeypatch):
     monkeypatch.setitem(cleanup.registered, "sent_emails", lambda: 1 / 0)
     cleanup.run("sent_emails")
     now = series(client)
-    devices, emails = (("job", "devices")), (("job", "sent_emails"))
+    devices, emails = ("name", "devices"), ("name", "sent_emails")
     assert now[("flasky_job_finished_timestamp_seconds", devices)] == pytest.approx(clock.time.timestamp())
     assert ("flasky_job_finished_timestamp_seconds", emails) not in now
     assert now[("flasky_job_due_timestamp_seconds", devices)] == pytest.approx(clock.time.timestamp() + 24 * 3600)
@@ -279,6 +279,7 @@ def test_every_metric_is_documented_with_its_labels(client, another_client, ada)
         name = family.name + ("_total" if family.type == "counter" else "")
         found[name] = {label for sample in family.samples for label in sample.labels} - {"le"}
     assert found == documented
+    assert not {"job", "instance"} & set().union(*found.values()), "Prometheus sets these itself, for each target"
 
 
 @on_sqlite

@@ -65,10 +65,10 @@ def _of_emails(emails: dict[str, tuple[int, datetime]]) -> Iterator[metrics.Gaug
 
 def _of_jobs(states: list[jobs.State]) -> Iterator[metrics.GaugeMetricFamily]:
     ends = [(state.name, state.finished_at.timestamp()) for state in states if state.finished_at]
-    yield metrics.gauge("job_finished_timestamp_seconds", "When a job finished last", "job", ends)
+    yield metrics.gauge("job_finished_timestamp_seconds", "When a job finished last", "name", ends)
     due = [(state.name, state.next_at.timestamp()) for state in states]
-    yield metrics.gauge("job_due_timestamp_seconds", "When a job is due", "job", due)
+    yield metrics.gauge("job_due_timestamp_seconds", "When a job is due", "name", due)
     lasted = [(state.name, state.duration) for state in states if state.duration is not None]
-    yield metrics.gauge("job_duration_seconds", "Duration of a job's last run", "job", lasted)
+    yield metrics.gauge("job_duration_seconds", "Duration of a job's last run", "name", lasted)
     failed = [(state.name, bool(state.failed_at)) for state in states]
-    yield metrics.gauge("job_failed", "Whether a job's last run failed", "job", failed)
+    yield metrics.gauge("job_failed", "Whether a job's last run failed", "name", failed)
