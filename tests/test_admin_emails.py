@@ -45,6 +45,13 @@ def test_emails_are_filtered_by_state_template_and_recipient(administrator, emai
     assert recipients(administrator.get("/admin/emails?to=p4@D0.example")) == {"p4@"}
     assert len(recipients(administrator.get("/admin/emails?to=@d1.example"))) == 10
     assert "No emails match this filter." in administrator.get("/admin/emails?to=@%25&state=sent").text
+    emails[Status.SENT][0].recipient = "p1@xn--mnchen-3ya.example"
+    db.session.commit()
+    for domain in ("München.example", "xn--mnchen-3ya.example", "mu\u0308nchen.example"):
+        assert recipients(administrator.get("/admin/emails", query_string={"to": f"@{domain}"})) == {"p1@"}
+    for wrong in ("@", "@a@b.example", f"@{'ü' * 250}"):
+        page = administrator.get("/admin/emails", query_string={"to": wrong})
+        assert "Enter an email address, or @ and a domain." in page.text
     assert "Not a valid choice" in administrator.get("/admin/emails?state=x").text
     assert "Enter an email address, or @ and a domain." in administrator.get("/admin/emails?to=p4").text
 

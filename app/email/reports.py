@@ -41,7 +41,7 @@ def search(state: str = "", template: str = "", recipient: str = "") -> Select[A
     exact = ((OutboxEmail.status, state), (OutboxEmail.name, template))
     found = select(OutboxEmail).where(*(column == value for column, value in exact if value))
     if recipient.startswith("@"):
-        return found.where(_domain() == recipient[1:].lower())
+        return found.where(_domain() == email_key(f"x{recipient}").removeprefix("x@"))
     return found.where(OutboxEmail.recipient_key == email_key(recipient)) if recipient else found
 
 
