@@ -47,7 +47,7 @@ SECURE_WITHIN = timedelta(seconds=TokenPurpose.SECURE_ACCOUNT.lifetime)
 
 
 class Unsendable(Exception):
-    """No attempt can succeed, because the account was deleted or the template does not fit the row."""
+    """No attempt can succeed, because the account was deleted, or the template or a header does not fit the row."""
 
 
 def render(email: OutboxEmail) -> Message | None:
@@ -58,11 +58,6 @@ def render(email: OutboxEmail) -> Message | None:
         if isinstance(error, SQLAlchemyError | OSError) and not isinstance(error, TemplateError):
             raise  # the next attempt may succeed
         raise Unsendable(f"It can't be rendered: {type(error).__name__}: {error}") from error
-    if message and not all(
-        str(header).replace(NO_BREAK_SPACE, " ").isprintable()
-        for header in (message.subject, message.sender, message.reply_to or "", *(message.extra_headers or {}).values())
-    ):
-        raise ValueError("a control character in a header")
     return message
 
 
@@ -106,6 +101,9 @@ def _render(email: OutboxEmail) -> Message:
     if url := email.details.get("unsubscribe"):
         message.extra_headers["List-Unsubscribe"] = f"<{url}>"
         message.extra_headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    headers = (message.subject, message.sender, message.reply_to or "", *message.extra_headers.values())
+    if not all(str(header).replace(NO_BREAK_SPACE, " ").isprintable() for header in headers):
+        raise ValueError("a control character in a header")
     return message
 
 
