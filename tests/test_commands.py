@@ -7,6 +7,7 @@ import secrets
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from sqlalchemy import select
@@ -15,6 +16,7 @@ from support.pages import is_logged_in
 from support.records import count
 
 from app import create_app
+from app.cli import profiles
 from app.extensions import db
 from app.models import AuditEvent, OutboxEmail, User
 
@@ -610,6 +612,39 @@ def test_why_suggests_the_intended_email_address(flask, ada, bob):
     assert unknown.exit_code == 1
     assert "There is no account 'ada@gmial.com'. Is it ada@gmail.com?" in unknown.stderr
     assert "Is it" not in flask("users", "why", "eve@gmial.com").stderr
+
+
+# Arguments that no database takes
+
+TOO_LARGE = "9" * 20
+CREATE = ["users", "create", "--email", "eve@example.com", "--username", "eve", "--no-input", "--profile"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["mail", "retry", TOO_LARGE], 1, "The database refuses a value: "),
+        (["mail", "drop", TOO_LARGE], 1, "The database refuses a value: "),
+        (["users", "history", "ada", "--limit", TOO_LARGE], 1, "The database refuses a value: "),
+        (["users", "set-role", "ada", "\udcff"], 1, r"There is no role '\udcff'."),
+        ([*CREATE, f"id={TOO_LARGE}"], 1, "The database refuses a value: "),
+        ([*CREATE, f"id={'9' * 5000}"], 2, "Invalid value for --profile: id: "),
+        (["users", "withdraw", "nonsense"], 1, "This isn't a valid email address."),
+        (["mail", "bounces", "--maildir", ROOT / "docs"], 1, f"{ROOT / 'docs/cur'} can't be read: No such file"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_refused_in_a_sentence(flask, ada, arguments, code, said):
+    refused = flask(*map(str, arguments))
+    assert refused.exit_code == code
+    assert refused.stderr.splitlines()[-1].startswith(f"Error: {said}")
+    assert "DATABASE_URL" not in refused.stderr
+    assert flask("users", "show", "ada").exit_code == 0
+
+
+@pytest.mark.parametrize(("kind", "text"), [(Decimal, "much"), (bytes, "x"), (timedelta, "a day"), (int, "1.5")])
+def test_a_value_of_another_type_than_its_column_is_refused(kind, text):
+    with pytest.raises(ValueError, match=text):
+        profiles.reader(kind)(text)
 
 
 # --help

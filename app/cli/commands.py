@@ -10,7 +10,7 @@ from typing import Any
 import click
 from flask import current_app
 from flask.cli import AppGroup
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from app.email.smtp_answers import one_line
 from app.extensions import db
@@ -71,9 +71,14 @@ def _for_administrators(function: AnyCommand) -> AnyCommand:
         try:
             with audit.acting_as(Actor.COMMAND_LINE):
                 return function(*args, **options)
+        except (DataError, OverflowError) as error:  # the second is SQLite's
+            raise click.ClickException(f"The database refuses a value: {_reason(error)}.") from error
         except SQLAlchemyError as error:
-            reason = str(getattr(error, "orig", None) or error).partition("\n")[0]
             advice = "Is DATABASE_URL right, and has `flask db upgrade` been run?"
-            raise click.ClickException(f"Database error: {reason}. {advice}") from error
+            raise click.ClickException(f"Database error: {_reason(error)}. {advice}") from error
 
     return run
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error).partition("\n")[0]

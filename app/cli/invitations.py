@@ -34,7 +34,10 @@ def invite(address: str, role: str) -> None:
 @click.argument("address")
 def withdraw(address: str) -> None:
     """Withdraw an invitation."""
-    is_withdrawn = invitations.withdraw(address)
+    try:
+        is_withdrawn = invitations.withdraw(address)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
     db.session.commit()
     text = f"The invitation for {address} is withdrawn." if is_withdrawn else f"There is no invitation for {address}."
     click.echo(text)

@@ -65,12 +65,10 @@ def read_bounces(maildir: Path | None) -> None:
     if maildir is None:
         _read_report(sys.stdin.buffer, "The message")
         return
-    unread = [path for path in (maildir / "cur").iterdir() if "S" not in path.name.partition(":2,")[2]]
-    for path in sorted([*(maildir / "new").iterdir(), *unread]):
-        with path.open("rb") as file:
-            _read_report(file, path.name)
-        name, _, flags = path.name.partition(":2,")
-        path.rename(maildir / "cur" / f"{name}:2,{''.join(sorted(f'{flags}S'))}")
+    try:
+        _read_maildir(maildir)
+    except OSError as error:
+        raise click.ClickException(f"{error.filename} can't be read: {error.strerror}.") from error
 
 
 @mail.command()
@@ -100,6 +98,15 @@ def drop(number: int | None, everything: bool) -> None:
         raise click.ClickException(f"Email {number} is not waiting and has not failed.")
     dropped = "1 email was dropped." if count == 1 else f"{count} emails were dropped."
     click.echo(dropped if everything else f"Email {number} was dropped.")
+
+
+def _read_maildir(maildir: Path) -> None:
+    unread = [path for path in (maildir / "cur").iterdir() if "S" not in path.name.partition(":2,")[2]]
+    for path in sorted([*(maildir / "new").iterdir(), *unread]):
+        with path.open("rb") as file:
+            _read_report(file, path.name)
+        name, _, flags = path.name.partition(":2,")
+        path.rename(maildir / "cur" / f"{name}:2,{''.join(sorted(f'{flags}S'))}")
 
 
 def _read_report(file: BinaryIO, name: str) -> None:

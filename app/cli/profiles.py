@@ -22,5 +22,13 @@ def parse(pairs: Iterable[str]) -> dict[str, Any]:
 
 
 def reader(kind: type[Any]) -> Callable[[str], Any]:
-    """Return a parser of this type: Click's for a boolean, ISO 8601 for dates and times."""
-    return click.BOOL if kind is bool else getattr(kind, "fromisoformat", kind)
+    """Return a parser of this type: Click's for a boolean, ISO 8601 for dates and times. It raises ValueError."""
+    parse_text = click.BOOL if kind is bool else getattr(kind, "fromisoformat", kind)
+
+    def read(text: str) -> Any:
+        try:
+            return parse_text(text)
+        except (ArithmeticError, TypeError) as error:  # of Decimal, and of types that text can't express
+            raise ValueError(f"{text!r} is not of the type {kind.__name__}.") from error
+
+    return read

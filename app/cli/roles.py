@@ -28,7 +28,7 @@ def roles(as_json: bool) -> None:
 @click.argument("role_name", metavar="ROLE")
 def set_role(user: User, role_name: str) -> None:
     """Change the role of a user."""
-    role = db.session.get(Role, role_name)
+    role = db.session.get(Role, role_name) if role_name.isprintable() else None
     if role is None:
         names = ", ".join(db.session.scalars(select(Role.name).order_by(Role.permissions)))
         raise click.ClickException(f"There is no role {role_name!r}. The roles are: {names}.")
