@@ -57,10 +57,12 @@ control_socket_disable = True  # all servers of a user would share the socket
 
 def on_starting(server):
     """Give the workers a folder where they share their numbers for /metrics."""
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    folder = Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""))
+    is_replacing = "GUNICORN_PID" in os.environ  # after kill -USR2, while the earlier server still writes
+    if not folder.name or (is_replacing and folder.name.startswith(METRICS)):  # the earlier server removes its folder
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix=METRICS)
-    elif "GUNICORN_PID" not in os.environ:  # no earlier server, which kill -USR2 replaces with this one, still writes
-        for path in Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).glob("*.db"):
+    elif not is_replacing:
+        for path in folder.glob("*.db"):
             path.unlink()
 
 
@@ -73,7 +75,7 @@ def child_exit(server, worker):
 
 def on_exit(server):
     folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
-    if folder.name.startswith(METRICS) and not server.reexec_pid:
+    if folder.name.startswith(METRICS):
         shutil.rmtree(folder, ignore_errors=True)
 
 
