@@ -10,6 +10,7 @@ from support.clients import on_sqlite
 
 from app.accounts import jobs, statistics, totals
 from app.accounts.statistics import Measure, Range
+from app.email import bounces
 from app.email.templates import Email
 from app.extensions import db
 from app.models import AuditAction, AuditEvent, DailyCount, OutboxEmail, User
@@ -80,6 +81,28 @@ def test_the_job_keeps_the_numbers_of_days_whose_events_and_emails_are_deleted(h
     clock.move(days=1)
     assert jobs.run("daily_counts").count == 0
     assert numbers(Range.YEAR) == before[Range.YEAR], "each day is counted once"
+
+
+@pytest.mark.parametrize("status", [Status.BOUNCED, Status.FAILED, Status.COMPLAINED])
+def test_an_email_that_comes_back_after_the_count_of_its_day_is_counted_there(app, clock, status):
+    clock.time = NOON.replace(hour=23)
+    db.session.add(AuditEvent(action=AuditAction.REGISTERED, at=clock.time))
+    for name in ("ada", "bob", "eve"):
+        email = OutboxEmail(name=Email.CONFIRM, recipient=f"{name}@example.com", message_id=f"<{name}@localhost>")
+        email.done(Status.SENT)
+        db.session.add(email)
+    db.session.commit()
+    assert bounces.record("<ada@localhost>", "ada@example.com", status, "before the count")
+    db.session.commit()
+    clock.move(hours=2)
+    assert jobs.run("daily_counts").error == ""
+    assert numbers(Range.MONTH) == numbers(Range.DAY)
+    for _ in range(2):
+        for name in ("bob", "eve"):
+            assert bounces.record(f"<{name}@localhost>", f"{name}@example.com", status, "after it")
+        db.session.commit()
+        assert numbers(Range.YEAR) == numbers(Range.MONTH) == numbers(Range.DAY)
+    assert len(set(db.session.scalars(select(DailyCount.day)))) == 1
 
 
 @on_sqlite

@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 from app import clock
 from app.email.smtp_answers import MAX_ANSWER, one_line
 from app.extensions import db
-from app.models import AuditAction, OutboxEmail, User
+from app.models import AuditAction, DailyCount, OutboxEmail, User
 from app.models.logins import email_key
 from app.models.outbox_email import Priority, Status
 from app.models.user import UNREACHABLE_FOR
@@ -31,6 +31,8 @@ LONG_FIELD = re.compile(rb"(?:\A|[\r\n])[!-9;-~]+:(?:[^\r\n]|\r?\n[ \t]|\r[ \t])
 # RFC 3463: the address, its mailbox or domain is at fault, not this email (5.2.3), the sender (5.1.8), a limit (5.4.5)
 OF_THE_ADDRESS = re.compile(r"5\.(0\.0|1\.([01236]|10)|2\.[012]|4\.[14])\b")
 STOPPED = "An earlier email to this address came back, or was reported as spam."
+# How the daily counts of app/accounts/statistics.py change with the state of an email that was sent
+CORRECTIONS = {Status.BOUNCED: {"undelivered": 1}, Status.FAILED: {"sent": -1, "undelivered": 1}}
 ACTIONS = {Status.BOUNCED: AuditAction.EMAIL_BOUNCED, Status.COMPLAINED: AuditAction.EMAIL_COMPLAINED}
 
 
@@ -71,6 +73,8 @@ def record(message_id: str, recipient: str, status: Status, reason: str) -> bool
     if email is None:
         return False
     is_news, email.status, email.error = email.status == Status.SENT, status, one_line(reason)[:MAX_ANSWER]
+    if is_news:
+        _correct_counts(email)
     user = db.session.scalar(select(User).where(User.email_key == email.recipient_key))
     if user and is_news and status in ACTIONS:
         user.email_bounced_at = clock.now() if status == Status.BOUNCED else user.email_bounced_at
@@ -111,6 +115,14 @@ def read(data: bytes) -> list[Report]:
         return list(islice(_reports(message), MAX_REPORTS)) if is_report else []
     except (ValueError, LookupError, RecursionError, AttributeError, TypeError):  # hostile or broken messages
         return []
+
+
+def _correct_counts(email: OutboxEmail) -> None:
+    """Correct the counts of the day on which an email was sent, if the job has counted that day."""
+    day = email.done_at and email.done_at.replace(hour=0, minute=0, second=0, microsecond=0)
+    if day and db.session.get(DailyCount, (day, "sent")):
+        for name, number in CORRECTIONS.get(Status(email.status), {}).items():
+            DailyCount.add(day, name, number)
 
 
 def _parsed(data: bytes) -> Message:

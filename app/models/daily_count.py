@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.extensions import Model
+from app.extensions import Model, db, insert_into
 
 
 class DailyCount(Model):
@@ -15,3 +15,11 @@ class DailyCount(Model):
     day: Mapped[datetime] = mapped_column(primary_key=True)  # its beginning, in UTC
     name: Mapped[str] = mapped_column(String(64), primary_key=True)  # a Measure; for logins, with the method
     count: Mapped[int]
+
+    @classmethod
+    def add(cls, day: datetime, name: str, number: int) -> None:
+        """Add to a count, or subtract from it."""
+        row = insert_into(cls).values(day=day, name=name, count=number)
+        db.session.execute(
+            row.on_conflict_do_update(index_elements=["day", "name"], set_={"count": cls.count + number})
+        )
