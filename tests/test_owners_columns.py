@@ -7,7 +7,7 @@ from sqlalchemy import Column, String
 from support.clients import PASSWORD
 from support.registration import FORM
 
-from app.accounts import registration
+from app.accounts import email_ownership, registration
 from app.accounts.registration import NewAccount
 from app.extensions import db
 from app.models import User
@@ -74,3 +74,17 @@ def test_creating_an_account_against_an_owners_constraint_names_it(app, constrai
 def test_an_email_address_or_username_of_another_account_is_taken(ada, taken):
     with pytest.raises(registration.Taken):
         registration.create(NewAccount(**{"email": "eve@example.com", "username": "eve", "password": PASSWORD} | taken))
+
+
+def test_a_profile_sets_no_column_of_ours_but_the_language_and_the_time_zone(flask):
+    ours = {column.name for column in User.__table__.columns} & {
+        *email_ownership.KEPT,
+        *email_ownership.CLEARED_COLUMNS,
+    }
+    create = ("users", "create", "--email", "eve@example.com", "--username", "eve", "--no-input")
+    for name in ours - {"language", "time_zone"}:
+        made = flask(*create, "--profile", f"{name}=1")
+        assert (made.exit_code, f"Accounts have no column '{name}' that can be set" in made.stderr) == (2, True), name
+    assert User.find("eve") is None
+    assert flask(*create, "--profile", "time_zone=Europe/Berlin").exit_code == 0
+    assert User.find("eve").time_zone == "Europe/Berlin"

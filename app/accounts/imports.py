@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Column, false, insert, inspect, or_, select, update
 from sqlalchemy.exc import DataError, IntegrityError
 
-from app.accounts import email_ownership, registration
+from app.accounts import registration
 from app.accounts.registration import NewAccount
 from app.database import violated_constraint
 from app.extensions import db, rows_changed
@@ -14,15 +14,14 @@ from app.models import Actor, AuditAction, AuditEvent, EmailChange, User
 
 Batch = dict[int, NewAccount]  # by line
 OURS = {"id", "email", "username", "password_hash", "confirmed", "role_name", "created_at", "deactivated_at"}
-OURS |= {"language", "time_zone"}
 REFUSALS = (IntegrityError, DataError, ValueError, OverflowError)  # a duplicate; a value too large, or with a NUL
 BY = Actor.COMMAND_LINE.value
 
 
 def columns() -> dict[str, Column[Any]]:
     """Return the columns of User that a file can set, by attribute: some of ours, and all that an application adds."""
-    others = {*email_ownership.KEPT, *email_ownership.CLEARED_COLUMNS} - OURS
-    return {name: column for name, column in inspect(User).columns.items() if name not in others}
+    names = {*OURS, *registration.profile_columns()}
+    return {name: column for name, column in inspect(User).columns.items() if name in names}
 
 
 def add(batch: Batch) -> dict[int, str]:

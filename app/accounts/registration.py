@@ -3,7 +3,7 @@
 import logging
 import math
 import secrets
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +12,7 @@ from sqlalchemy import Column, ColumnElement, and_, case, func, insert, inspect,
 from sqlalchemy.exc import IntegrityError
 
 from app import clock, signals
-from app.accounts import blocks
+from app.accounts import blocks, email_ownership
 from app.database import is_duplicate, violated_constraint
 from app.email import budgets, outbox
 from app.email.templates import Email
@@ -57,9 +57,9 @@ class NewAccount:
 
 
 def profile_columns() -> dict[str, Column[Any]]:
-    """Return the columns of User that a profile can set, by attribute: all that NewAccount has no field for."""
-    own = {field.name for field in fields(NewAccount)}
-    return {name: column for name, column in inspect(User).columns.items() if name not in own}
+    """Return the columns of User that a profile can set, by attribute: language, time zone, and your own columns."""
+    ours = {*email_ownership.KEPT, *email_ownership.CLEARED_COLUMNS} - {"language", "time_zone"}
+    return {name: column for name, column in inspect(User).columns.items() if name not in ours}
 
 
 def create(new: NewAccount) -> User:
