@@ -7,8 +7,8 @@ times are in English and UTC. The functions are also filters of templates: {{ us
 import math
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from decimal import localcontext
+from datetime import UTC, date, datetime
+from decimal import Decimal, localcontext
 from functools import lru_cache
 
 from babel import Locale
@@ -37,9 +37,9 @@ def moment(at: datetime) -> str:
     return joined(day(at), time_of_day(at))
 
 
-def day(at: datetime) -> str:
-    """Return a date as 4 May 2031."""
-    return format_date(_local(at), "long", _locale())
+def day(at: date) -> str:
+    """Return a date, or that of a time, as 4 May 2031."""
+    return format_date(_local(at) if isinstance(at, datetime) else at, "long", _locale())
 
 
 def which_day(at: datetime) -> str:
@@ -77,13 +77,13 @@ def later(seconds: float) -> str:
     return _span(*_rounded_up(seconds), has_direction=True)
 
 
-def number(value: float) -> str:
+def number(value: float | Decimal) -> str:
     """Return a number as 12,345.5."""
     return _number(value, _locale())
 
 
 @lru_cache(1000)
-def _number(value: float, locale: Locale) -> str:
+def _number(value: float | Decimal, locale: Locale) -> str:
     with localcontext(prec=60):  # digits, more than the number of IPv6 addresses has
         return format_decimal(value, locale=locale)
 

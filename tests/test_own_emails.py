@@ -1,5 +1,8 @@
 """Emails of an application built on this one: their order in the outbox, their limits, and their headers."""
 
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
 import pytest
 from jinja2 import ChoiceLoader, DictLoader
 from sqlalchemy import func, select
@@ -7,7 +10,7 @@ from sqlalchemy import func, select
 from app.email.outbox import enqueue
 from app.email.templates import Email, EmailTemplate
 from app.extensions import db
-from app.models import AuditAction, OutboxEmail
+from app.models import AuditAction, OutboxEmail, User
 from app.models.outbox_email import Status
 from app.security import audit
 
@@ -128,3 +131,33 @@ def test_text_of_others_adds_no_button_no_paragraph_and_no_subject(app, ada, out
     assert email.body.split("\n\n")[0] == f"It is called {words}."
     assert email.body.split("\n\n")[1].startswith("-- \nOur reason.")
     assert "<a href" not in email.html.replace('<a href="mailto:', "")
+
+
+def test_a_template_gets_times_dates_and_decimal_numbers_for_its_filters(app, ada, outbox):
+    template = (
+        "Subject: Receipt\n\nPaid on {{ at_all | day }} at {{ at_all | time_of_day }} until {{ until_day | day }}.\n\n"
+        "{{ items[0].price | number }} and {{ items[1].price | number }} of {{ total + 1 }}, {{ empty }}."
+    )
+    app.jinja_env.loader = ChoiceLoader([DictLoader({"email/receipt.txt": template}), app.jinja_env.loader])
+    ada.time_zone = "America/New_York"
+    enqueue(
+        OwnEmail.RECEIPT,
+        ada,
+        at_all=datetime(2031, 5, 4, 2, 30, tzinfo=UTC),
+        until_day=date(2032, 5, 4),
+        items=[{"price": Decimal("1234.50")}, {"price": 3}],
+        total=Decimal("1237.50"),
+        empty={},
+    )
+    db.session.commit()
+    [email] = outbox()
+    assert email.body.split("\n\n")[:2] == [
+        "Paid on 3 May 2031 at 22:30 GMT-04:00 until 4 May 2032.",
+        "1,234.5 and 3 of 1238.50, {}.",
+    ]
+
+
+@pytest.mark.parametrize("value", [b"a", {1}, datetime(2031, 5, 4), [User]], ids=["bytes", "set", "no zone", "class"])
+def test_what_a_template_cannot_get_is_refused_at_once(ada, value):
+    with pytest.raises(TypeError, match="Emails take"):
+        enqueue(OwnEmail.RECEIPT, ada, value=value)

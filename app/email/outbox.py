@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app import clock, languages
 from app.email import message
+from app.email.details import encoded
 from app.email.templates import Email, EmailTemplate
 from app.extensions import db, rows_changed
 from app.models import AuditAction, AuditEvent, OutboxEmail, User
@@ -47,6 +48,9 @@ def enqueue(
         language: that of the recipient, if it is known; the default is the language of `user`.
         details: values for the template. `reply_to` is the Reply-To header as well, and `unsubscribe` the URL of
             List-Unsubscribe (RFC 8058), which mail providers post to.
+
+    Raises:
+        TypeError: a value of `details` is neither of JSON nor a datetime with a time zone, a date or a Decimal.
     """
     recipient = to or (user.email if user else "")
     if template.hourly_limit is None or _sent_lately(template, recipient) < template.hourly_limit:
@@ -132,7 +136,7 @@ def _add(
         recipient=ascii_email(recipient),
         user_id=user and user.id,
         language=_language(language),
-        details=origin.of_request() | details,
+        details=origin.of_request() | encoded(details),
         purpose=purpose,
         state=state if user and purpose else None,
         claims=claims or {},

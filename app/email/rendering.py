@@ -29,6 +29,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import clock, formats, languages
 from app.email.composition import compose
+from app.email.details import decoded
 from app.email.message import Message
 from app.email.templates import Email
 from app.extensions import db
@@ -119,7 +120,7 @@ def _values(email: OutboxEmail) -> dict[str, Any]:
         "device": user_agents.in_words(email.details.get("user_agent", "")),
         "by_request": any(email.details.get(name) for name in ("ip", "user_agent")),
     }
-    values |= email.details
+    values |= decoded(email.details)
     # Nobody has proved that an unconfirmed address is the user's.
     values["ip"] = "" if email.user and not email.user.confirmed else languages.isolated(email.details.get("ip", ""))
     if email.name == Email.DELETION_REQUESTED:
