@@ -301,6 +301,23 @@ def test_a_preview_names_the_values_that_have_no_sample(app, client, monkeypatch
     assert "/auth/connections/1/unlink" in page
 
 
+def test_an_email_that_cannot_be_previewed_says_why_in_its_place(app, client, monkeypatch):
+    faulty = {"reset": "{{ paid_at | day }}", "confirm": "{{ plants | number }}", "code": "{{ seconds | duration }}"}
+    faulty["test"] = "{% if %}"
+    own = DictLoader({f"email/{name}.txt": f"Subject: Yours\n\n{text}\n" for name, text in faulty.items()})
+    monkeypatch.setattr(app.jinja_env, "loader", ChoiceLoader([own, app.jinja_env.loader]))
+    page = html.unescape(client.get("/dev/emails").text)
+    missing = {"reset": "paid_at", "confirm": "plants", "code": "seconds"}
+    for name in faulty:
+        problem = f"email/{name}.txt can't be previewed. "
+        problem += f"SAMPLE has no value for: {missing[name]}. " if name in missing else "TemplateSyntaxError: "
+        assert problem in page
+        assert problem in html.unescape(client.get(f"/dev/emails/{name}").text)
+        assert problem in html.unescape(client.get(f"/dev/emails/{name}/html").text)
+    assert page.count("can't be previewed") == len(faulty)
+    assert page.count("<code>") >= len(Email), "the others as usual"
+
+
 def test_the_mailbox_joins_the_wrapped_lines_of_an_email(app, client):
     lines = [f"{'A long line of words. ' * 10}End.", "From here on, as it is.", "Another paragraph."]
     app.extensions["mail"].send(message.Message("News", ["ada@example.com"], "\n\n".join(lines)))

@@ -6,7 +6,9 @@ from typing import Any, cast
 from flask import abort, current_app, render_template
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
-from jinja2 import DebugUndefined
+from jinja2 import BaseLoader, DebugUndefined, TemplateError
+from jinja2.meta import find_undeclared_variables
+from markupsafe import escape
 
 from app import formats, languages
 from app.accounts.account_deletion import GRACE
@@ -89,7 +91,27 @@ def _compose(names: list[str]) -> dict[str, Message]:
         }
         values: dict[str, Any] = common_values() | functions | sample()
         values["user"] = User(username="ada", email=RECIPIENT)
-        return {name: compose(name, RECIPIENT, values, env) for name in names}
+        return {name: _compose_one(name, values, env) for name in names}
+
+
+def _compose_one(name: str, values: dict[str, Any], env: Environment) -> Message:
+    """Compose an email, or one that says why this fails, as where a filter gets a value that has no sample."""
+    try:
+        return compose(name, RECIPIENT, values, env)
+    except Exception as error:
+        why = f"{_without_sample(name, values)}{type(error).__name__}: {error}"
+        problem = f"email/{name}.txt can't be previewed. {why}"
+        return Message(problem, [RECIPIENT], problem, f"<head></head><p>{escape(problem)}</p>")
+
+
+def _without_sample(name: str, values: dict[str, Any]) -> str:
+    env = current_app.jinja_env
+    try:
+        source = cast(BaseLoader, env.loader).get_source(env, f"email/{name}.txt")[0]
+        names = find_undeclared_variables(env.parse(source)) - {*values, *env.globals}
+    except TemplateError:
+        return ""
+    return f"SAMPLE has no value for: {', '.join(sorted(names))}. " if names else ""
 
 
 def _names() -> list[str]:
