@@ -140,6 +140,15 @@ def test_rollback_discards_pending_signals(app, ada, told):
     assert told == []
 
 
+@pytest.mark.parametrize("settings", [{"PREVENT_ENUMERATION": True}])
+def test_a_registration_with_a_taken_address_sends_no_signal_at_its_deletion(client, ada, clock, told):
+    client.post("/auth/register", data=FORM | {"email": ada.email})
+    assert User.find("eve")
+    clock.move(days=8)
+    cleanup.run("unconfirmed_accounts")
+    assert (User.find("eve"), told) == (None, [])
+
+
 # Each story ends with what the signals are about; a story that needs more before clears `told`.
 
 REGISTERED, CONFIRMED, IN, OUT = "user_registered", "user_confirmed", "user_logged_in", "user_logged_out"

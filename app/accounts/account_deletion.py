@@ -10,6 +10,7 @@ from app.email import outbox
 from app.email.templates import Email
 from app.extensions import db, rows_changed
 from app.models import AuditAction, AuditEvent, LogoutReason, User
+from app.models.logins import NO_ADDRESS
 from app.security import audit
 
 GRACE = timedelta(days=14)
@@ -58,7 +59,8 @@ def purge(user: User, *conditions: ColumnElement[bool], send_notice: bool = True
     _keep_what_administrators_did(user)
     personal_data.erase(user)
     audit.record(None, AuditAction.ACCOUNT_DELETED, former_id=signal["user_id"])
-    signals.send_after_commit(db.session(), signals.user_deleted, **signal)
+    if not email.endswith(NO_ADDRESS):
+        signals.send_after_commit(db.session(), signals.user_deleted, **signal)
     if is_told:
         outbox.enqueue(Email.ACCOUNT_DELETED, None, to=email, language=language)
     return True

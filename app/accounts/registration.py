@@ -19,7 +19,7 @@ from app.email.templates import Email
 from app.extensions import db, rows_changed
 from app.models import AuditAction, AuditEvent, EmailChallenge, OutboxEmail, User
 from app.models.email_challenge import RESEND_INTERVAL
-from app.models.logins import ascii_email, email_key
+from app.models.logins import NO_ADDRESS, ascii_email, email_key
 from app.models.logins import normal_email as normal_email  # part of this service's interface
 from app.models.outbox_email import Budget
 from app.models.user import is_free
@@ -208,7 +208,7 @@ def _insert(new: NewAccount, is_concealed: bool = False) -> bool:
     is_address_free = and_(*is_free(email_key(new.email)))
     if is_concealed:
         budgets.lock_address(email_key(new.email))  # else the slower of two finds out that the address was free
-        nobody = f"{secrets.token_hex(16)}@invalid"
+        nobody = f"{secrets.token_hex(16)}{NO_ADDRESS}"
         hidden = {"email": nobody, "email_key": nobody, "password_hash": None}
         for name, value in ((name, hidden[name]) for name in hidden.keys() & values.keys()):
             values[name] = case((is_address_free, values[name]), else_=literal(value, USERS.c[name].type))

@@ -15,6 +15,7 @@ from sqlalchemy.orm import ColumnProperty
 from settings.domains import with_public_domain
 
 MAX_LOGIN_LENGTH = 254  # characters of an email address (RFC 5321, 4.5.3.1.3); usernames are shorter
+NO_ADDRESS = "@invalid"  # ends the address of a concealed registration whose own address was taken
 USERNAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 
 # Some mail servers deliver these local parts to another host than the one after the @: encoded words (RFC 2047), and
