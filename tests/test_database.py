@@ -4,14 +4,14 @@ import sqlite3
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import Engine, event, select, text
+from sqlalchemy import Column, Engine, ForeignKey, Integer, Table, delete, event, insert, select, text
 from sqlalchemy.exc import OperationalError
 from support.clients import PASSWORD, on_sqlite
 from support.databases import hurry
 
 from app import create_app
 from app.extensions import db
-from app.models import User
+from app.models import Role, User
 from settings.connections import engine_options
 
 
@@ -50,6 +50,47 @@ def test_postgresql_timeouts_are_set(app):
     limits = {"statement_timeout": "5s", "lock_timeout": "5s", "idle_in_transaction_session_timeout": "1min"}
     with db.engine.connect() as connection:
         assert {name: connection.exec_driver_sql(f"SHOW {name}").scalar() for name in limits} == limits
+
+
+@pytest.fixture
+def migrated_tables(app, database):
+    """Two tables of an application, whose migrations made rows; they go with the test."""
+    orders = Table(
+        "order", db.metadata, Column("id", Integer, primary_key=True), Column("user", ForeignKey("users.id"))
+    )
+    notes = Table("order_notes", db.metadata, Column("id", ForeignKey("order.id"), primary_key=True))
+    db.metadata.create_all(db.engine, [orders, notes])
+    with db.engine.begin() as connection:
+        connection.execute(insert(orders), [{}, {}])
+        connection.execute(insert(notes), [{"id": 2}])
+    database.keep_rows()
+    yield orders, notes
+    db.session.remove()
+    db.metadata.drop_all(db.engine, [orders, notes])
+    for table in (orders, notes):
+        db.metadata.remove(table)
+        del database.rows[table]
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_each_test_finds_the_rows_that_the_migrations_made(app, database, migrated_tables, ada):
+    orders, notes = migrated_tables
+    roles = select(Role.name, Role.permissions).order_by(Role.name)
+    migrated = db.session.execute(roles).all()
+    with db.engine.begin() as connection:
+        connection.execute(delete(notes))
+        connection.execute(insert(orders), [{"user": ada.id}])
+    db.session.add(Role(name="of a test", permissions=1))
+    db.session.get(Role, "administrator").permissions = 1
+    db.session.commit()
+    db.session.remove()
+    database.clear()
+    with db.engine.begin() as connection:
+        assert connection.scalar(insert(orders).returning(orders.c.id)) == 3, "the next number"
+        assert connection.scalars(select(notes.c.id)).all() == [2]
+        assert connection.execute(roles).all() == migrated
+        assert connection.scalars(select(User.id)).all() == []
 
 
 @pytest.mark.extended

@@ -168,9 +168,6 @@ def test_the_documented_permission_and_role_work(flask, ada):
     assert ada.can(harvest), "administrators, too"
     gardeners = next(line for line in flask("roles").stdout.splitlines() if line.startswith("gardener"))
     assert gardeners.split(maxsplit=3)[3] == "FOLLOW, COMMENT, WRITE, HARVEST"
-    ours = Role(name="administrator", permissions=SEEDS["administrator"])
-    db.session.merge(ours)  # for the next test, whose database may be the same
-    db.session.commit()
 
 
 def test_permissions_do_not_overlap():

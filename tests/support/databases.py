@@ -9,11 +9,10 @@ from pathlib import Path
 
 import psycopg
 from flask_migrate import upgrade
-from sqlalchemy import URL, Engine, Integer, event, make_url
+from sqlalchemy import URL, Engine, Integer, create_engine, event, insert, make_url, select
 
 from app import create_app
 from app.extensions import db
-from app.models.role import SEEDS
 from settings.connections import engine_options, lookup_engine, rate_limit_engine
 from support.clients import ROOT
 from support.waiting import PATIENCE
@@ -76,21 +75,34 @@ class Postgresql:
             "postgresql+psycopg", url.username, None, url.host, url.port, url.database, url.query
         ).render_as_string()
         migrate(self.url)
+        self.keep_rows()
 
     def make(self, folder):
         return self.url
 
+    def keep_rows(self):
+        """Remember the rows that the migrations made, such as the roles, which each test finds."""
+        engine = create_engine(self.url)
+        with engine.connect() as connection:
+            found = {table: connection.execute(select(table)).mappings() for table in db.metadata.sorted_tables}
+            self.rows = {table: kept for table, rows in found.items() if (kept := [dict(row) for row in rows])}
+        engine.dispose()
+
     def clear(self):
-        statements = []  # in one go, and without TRUNCATE, which would make every file anew
-        for table in reversed(db.metadata.sorted_tables):
-            if table.name == "roles":
-                statements.append(f"DELETE FROM roles WHERE name NOT IN {tuple(SEEDS)}")
-                continue
-            statements.append(f"DELETE FROM {table.name}")
-            if "id" in table.c and isinstance(table.c.id.type, Integer):  # an application's key may be another
-                statements.append(f"SELECT setval('{table.name}_id_seq', 1, false)")
+        tables, numbers = db.metadata.sorted_tables, []
         with db.engine.begin() as connection:
-            connection.exec_driver_sql("; ".join(statements))
+            quoted = connection.dialect.identifier_preparer.format_table
+            # In one go, and without TRUNCATE, which would make every file anew
+            connection.exec_driver_sql("; ".join(f"DELETE FROM {quoted(table)}" for table in reversed(tables)))
+            for table, rows in self.rows.items():
+                connection.execute(insert(table), rows)
+            for table in tables:
+                for key in table.primary_key:
+                    if isinstance(key.type, Integer):  # without a sequence of its own, nothing is set
+                        following = 1 + max((row[key.name] for row in self.rows.get(table, ())), default=0)
+                        sequence = f"pg_get_serial_sequence('{quoted(table)}', '{key.name}')"
+                        numbers.append(f"SELECT setval({sequence}, {following}, false)")
+            connection.exec_driver_sql("; ".join(numbers))
 
     def stop(self):
         self.server.cleanup()
