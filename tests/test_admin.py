@@ -4,11 +4,11 @@ import pytest
 from flask.testing import FlaskClient
 from flask_login import current_user
 from sqlalchemy import select
-from support.clients import JSON, on_sqlite
+from support.clients import JSON, on_sqlite, request_loader
 from support.routes import addresses
 
 from app.admin.blueprint import confirm
-from app.extensions import db, login_manager
+from app.extensions import db
 from app.models import AuditAction, AuditEvent, User
 from app.security import audit
 
@@ -73,12 +73,9 @@ def test_administrators_reach_every_page_within_fifteen_minutes_of_a_login(app, 
 
 
 def test_tokens_and_former_administrators_reach_no_page(app, administrator, ada):
-    login_manager.request_loader(lambda request: User.find("ada") if "Authorization" in request.headers else None)
-    try:
+    with request_loader(lambda request: User.find("ada") if "Authorization" in request.headers else None):
         program = app.test_client(use_cookies=False)
         assert answers(app, program, headers={"Authorization": "Bearer x"}) == {(403, "")}
-    finally:
-        login_manager.request_loader(None)
     ada.is_admin = False
     db.session.commit()
     assert answers(app, administrator) == {(403, "")}

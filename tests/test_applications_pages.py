@@ -3,7 +3,7 @@
 import pytest
 from flask import Blueprint, jsonify
 from flask_login import current_user, login_required
-from support.clients import PASSWORD, on_sqlite
+from support.clients import PASSWORD, on_sqlite, request_loader
 from support.routes import our_rules
 
 from app import clock
@@ -103,9 +103,15 @@ def tokens(app, ada, bob, monkeypatch):
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         return db.session.get(User, owners.get(token, 0)) if kind == "Bearer" else None
 
-    login_manager.request_loader(load)
-    yield
-    login_manager.request_loader(None)
+    with request_loader(load):
+        yield
+
+
+def test_an_application_keeps_its_request_loader():
+    with request_loader(len):
+        with request_loader(str):
+            assert login_manager.request_callback is str
+        assert login_manager.request_callback is len
 
 
 ADA, BOB = {"Authorization": "Bearer of-ada"}, {"Authorization": "Bearer of-bob"}

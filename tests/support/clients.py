@@ -3,6 +3,7 @@
 import contextvars
 import html
 import re
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from flask import has_app_context
 from flask.testing import FlaskClient
 
 from app.dev.access import cookie_name
-from app.extensions import db
+from app.extensions import db, login_manager
 from app.security.token_purposes import TokenPurpose
 
 # For what no database has a part in.
@@ -49,6 +50,17 @@ class Browser(FlaskClient):
             return self.post(f"/auth/magic-link/{user.issue_token(TokenPurpose.FIRST_LOGIN)}", data=fields)
         login = user.email if self.application.config["USERNAMES"] == "off" else user.username
         return self.post("/auth/login", data={"login": login, "password": password, **fields})
+
+
+@contextmanager
+def request_loader(load):
+    """Authenticate requests by this function (docs/token-authentication.md), and by an application's own afterwards."""
+    earlier = login_manager.request_callback
+    login_manager.request_loader(load)
+    try:
+        yield
+    finally:
+        login_manager.request_loader(earlier)
 
 
 def without_tokens(page):
