@@ -32,8 +32,10 @@ def decoded(stored: dict[str, Any]) -> dict[str, Any]:
 def _encoded(value: object) -> dict[str, str]:
     kind = next((kind for kind in READERS if isinstance(value, kind)), None)
     if kind is None or (isinstance(value, datetime) and value.tzinfo is None):
-        takes = "text, numbers, datetimes with a time zone, dates, Decimals, and lists and dictionaries of these"
-        raise TypeError(f"Emails take {takes}, not {value!r}.")
+        raise TypeError(
+            "Emails take text, numbers, datetimes with a time zone, dates, Decimals, and lists and dictionaries of "
+            f"these, not {value!r}."
+        )
     return {f"${kind.__name__.lower()}": str(value)}
 
 
