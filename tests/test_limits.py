@@ -17,7 +17,7 @@ from support.sso import travel
 from app.extensions import db
 from app.models import AuditAction, AuditEvent, Device, LoginDelay, OutboxEmail, RateLimitCounter, User, UserSession
 from app.security import rate_limits
-from app.security.rate_limits import report
+from app.security.rate_limits import database_storage, report
 from app.security.rate_limits.counters import Counter as RateCounter
 from app.security.rate_limits.counters import shared_counters
 from app.security.rate_limits.policies import EVERYBODY, POLICIES, SITE_WIDE, by_network
@@ -343,6 +343,32 @@ def test_expired_counters_are_deleted(browser_at, ada, clock, monkeypatch):
     monkeypatch.setattr(shared_counters().storage, "_next_sweep", 0)
     guess(browser_at())
     assert db.session.scalar(select(func.count()).select_from(LoginDelay)) == 1
+
+
+def test_each_request_deletes_some_expired_counters_while_there_are_more(browser_at, ada, clock, monkeypatch):
+    monkeypatch.setattr(database_storage, "MAX_SWEPT", 20)
+    for number in range(10):
+        guess(browser_at(f"198.51.100.{number}"), f"person{number}")
+    clock.move(minutes=6)
+    monkeypatch.setattr(shared_counters().storage, "_next_sweep", 0)
+    kept = []
+    for _ in range(2):
+        guess(browser_at())
+        kept.append(db.session.scalar(select(func.count()).select_from(RateLimitCounter)))
+    assert kept == [40 + 4 - 20, 4]
+
+
+def test_counting_goes_on_when_expired_rows_cannot_be_deleted(browser_at, ada, caplog, monkeypatch):
+    with db.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE login_delays RENAME TO away"))
+    try:
+        monkeypatch.setattr(shared_counters().storage, "_next_sweep", 0)
+        guess(browser_at())
+    finally:
+        with db.engine.begin() as connection:
+            connection.execute(text("ALTER TABLE away RENAME TO login_delays"))
+    assert db.session.scalar(select(func.count()).select_from(RateLimitCounter)) == 4
+    assert "each process counts for itself" not in caplog.text
 
 
 @pytest.mark.parametrize("settings", [{"RATELIMIT_ENABLED": False}])

@@ -6,6 +6,7 @@ Each statement is a transaction of its own on a separate connection, which waits
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,7 +18,7 @@ from app.connections import counting_connection
 from app.database import UtcDateTime
 from app.models import LoginDelay, RateLimitCounter
 
-SWEEP_EVERY = 60  # seconds
+SWEEP_EVERY, MAX_SWEPT = 60, 1000  # seconds, and rows of a table: so many take a few milliseconds
 
 # Both statements are written for SQLite and PostgreSQL.
 ADD = """
@@ -49,7 +50,6 @@ class DatabaseStorage:
 
     def add(self, expiries: dict[str, int], amount: int = 1) -> dict[str, int]:
         """Add to several counters in one statement and return them."""
-        self._sweep()
         now, rows = clock.now(), []
         values: dict[str, Any] = {"amount": amount}
         times = {"now": now}
@@ -59,7 +59,9 @@ class DatabaseStorage:
         typed = [bindparam(name, type_=UtcDateTime()) for name in times]
         statement = text(ADD.format(rows=", ".join(rows))).bindparams(*typed)
         with counting_connection() as connection:
-            return {row.id: int(row[1]) for row in connection.execute(statement, values | times)}
+            counts = {row.id: int(row[1]) for row in connection.execute(statement, values | times)}
+        self._sweep()
+        return counts
 
     def undo(self, keys: Sequence[str]) -> None:
         """Subtract one from each counter in one statement, which locks rows in the order of add()."""
@@ -98,14 +100,21 @@ class DatabaseStorage:
             yield from connection.scalars(select(RateLimitCounter.id).where(*alive).order_by(RateLimitCounter.id))
 
     def _sweep(self) -> None:
-        """Delete expired rows once a minute, because strangers can create any number of them."""
+        """Delete expired rows once a minute, or at once while there are more: strangers can create any number of them.
+
+        An error waits for the next minute, because the counting has already succeeded.
+        """
         with self._sweeping:
-            is_due = time.monotonic() >= self._next_sweep
-            if is_due:
-                self._next_sweep = time.monotonic() + SWEEP_EVERY
-        if is_due:
-            self._execute(delete(RateLimitCounter).where(RateLimitCounter.expires_at <= clock.now()))
-            self._execute(delete(LoginDelay).where(LoginDelay.expires_at <= clock.now()))
+            if time.monotonic() < self._next_sweep:
+                return
+            self._next_sweep = time.monotonic() + SWEEP_EVERY
+        for model in (RateLimitCounter, LoginDelay):
+            expired = select(model.id).where(model.expires_at <= clock.now()).order_by(model.expires_at)
+            # A locked row is skipped, because another process deletes it or counts with it.
+            some = expired.limit(MAX_SWEPT).with_for_update(skip_locked=True)
+            with suppress(SQLAlchemyError):
+                if self._execute(delete(model).where(model.id.in_(some))).rowcount == MAX_SWEPT:
+                    self._next_sweep = 0.0
 
     def _scalar(self, statement: Executable) -> Any:
         with counting_connection() as connection:
