@@ -135,7 +135,7 @@ REFUSALS = {
     "security.rate_limits._count": (1, reached),
     "security.rate_limits._start_login_attempt": (1, reached),
     "security.rate_limits.policies.check_names": (1, BUG),
-    "security.remote._fetch": (1, SITE),
+    "security.remote.read_all": (1, SITE),
     "security.signing._claims": (4, LINK),
     "web.csrf.check": (1, BROWSER),
     "web.errors.invalid_link": (2, LINK),

@@ -183,6 +183,7 @@ def test_a_refused_oauth_token_is_explained_and_asked_for_again(flask, oauth, to
         ((400, {"error": "invalid_grant"}), "Is MAIL_USERNAME an account of that tenant"),
         ((500, {}), "MAIL_OAUTH_TOKEN_URL gives no valid answer."),
         ((200, {"access_token": "first", "expires_in": "soon"}), "MAIL_OAUTH_TOKEN_URL gives no valid answer."),
+        ((200, {"access_token": "first", "scope": "x" * 2**20}), "MAIL_OAUTH_TOKEN_URL gives no valid answer."),
     ],
 )
 def test_what_the_token_endpoint_answers_is_explained(flask, oauth, token_endpoint, answer, words, caplog):

@@ -2,11 +2,13 @@
 
 import re
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 
 import pytest
 from support import pwned
-from support.clients import JSON, PASSWORD, on_sqlite
+from support.clients import JSON, PASSWORD, ROOT, on_sqlite
 from support.login_methods import by_code, by_link
 from support.pages import beside, is_logged_in, notes
 from support.passwords import NEW, choose
@@ -17,6 +19,7 @@ from support.waiting import PATIENCE
 from app.extensions import db
 from app.models import OutboxEmail, User
 from app.security import pwned_passwords
+from app.security.remote import within
 
 pytestmark = on_sqlite  # no rule of a database
 
@@ -176,6 +179,25 @@ def test_a_slow_service_delays_nobody_for_long(client, ada, service, monkeypatch
     service.fails = fails
     assert client.log_in(ada).location == "/"
     assert "Pwned Passwords fails (TimeoutError)" in unsecret(caplog)
+
+
+HANGS = """
+import threading
+from app.security.remote import within
+try:
+    within(0, threading.Event().wait)
+except TimeoutError:
+    print("too late")
+"""
+
+
+def test_other_servers_that_hang_hold_up_neither_the_service_nor_the_exit(app, service):
+    for _ in range(20):
+        with pytest.raises(TimeoutError):
+            within(0, service.over.wait)
+    assert pwned_passwords.is_known(KNOWN)
+    ended = subprocess.run([sys.executable, "-c", HANGS], cwd=ROOT, capture_output=True, timeout=PATIENCE, check=True)
+    assert ended.stdout == b"too late\n"
 
 
 def test_a_service_that_is_down_refuses_nothing(client, ada, service, caplog):

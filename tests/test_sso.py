@@ -1,9 +1,11 @@
 """The round trip to a provider: states, callbacks, ID tokens, userinfo, and providers that fail."""
 
+import threading
 import time
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from flask import current_app
 from sqlalchemy import select
 from support.clients import on_sqlite
 from support.concurrency import at_once, copies
@@ -11,6 +13,7 @@ from support.issuer import SECOND, TENANT, Issuer, send
 from support.pages import is_logged_in
 from support.records import count, rows
 from support.sso import ADA, BACK, NO_ANSWER, NOT_BELIEVED, NOT_YOURS, START, set_out, told, travel
+from support.waiting import until
 
 from app.extensions import db
 from app.models import Identity, OAuthState, User, UserSession
@@ -356,6 +359,42 @@ def test_slow_provider_times_out(client, ada, issuer, slow, monkeypatch):
     assert NO_ANSWER in told(client, client.post(START))
     assert client.log_in(ada).location == "/"
     issuer.over.set()
+
+
+@pytest.mark.parametrize("path", ["/.well-known/openid-configuration", "/keys", "/token"])
+@on_sqlite
+def test_answer_of_a_provider_that_never_ends_is_not_read_on(client, issuer, path, monkeypatch):
+    monkeypatch.setattr("app.security.oidc.TIMEOUT", 0.5)
+    issuer.answers[path] = drip(issuer)
+    page = client.post(START)
+    if page.status_code == 200:
+        page = client.get(issuer.agree(page.headers["Refresh"], **ADA))
+    assert NO_ANSWER in told(client, page)
+    until(is_reading_nothing, "the end of the reading")
+
+
+@on_sqlite
+def test_userinfo_that_never_ends_is_ignored_and_not_read_on(client, issuer, monkeypatch):
+    monkeypatch.setattr("app.security.oidc.USERINFO_TIMEOUT", 0.5)
+    issuer.userinfo, issuer.answers["/userinfo"] = ADA, drip(issuer)
+    assert travel(client, issuer, email=None).location == "/auth/sso/acme/address"
+    until(is_reading_nothing, "the end of the reading")
+
+
+def is_reading_nothing():
+    return not [thread for thread in threading.enumerate() if thread.name.startswith("remote")]
+
+
+@on_sqlite
+def test_answers_of_a_provider_have_at_most_a_mebibyte(client, another_client, issuer, clock):
+    huge = {"padding": "x" * 2**20}
+    issuer.userinfo = ADA | {"sub": "ada"} | huge
+    assert travel(client, issuer, email=None).location == "/auth/sso/acme/address"
+    clock.move(hours=25)
+    issuer.metadata = huge
+    assert travel(another_client, issuer).location == "/", "with the metadata of the day before"
+    current_app.extensions["oidc"].clear()
+    assert NO_ANSWER in told(client, client.post(START))
 
 
 def test_unreachable_provider_is_explained(client, ada, issuer):

@@ -57,14 +57,18 @@ def _fetch(config: Mapping[str, Any]) -> Mapping[str, Any]:
     from authlib.integrations.requests_client import AssertionSession, OAuth2Session
     from joserfc.jwk import RSAKey
 
+    from app.security.limited_session import limit
+
     if config["MAIL_OAUTH_KEY_FILE"]:
         key = json.loads(Path(config["MAIL_OAUTH_KEY_FILE"]).read_text())
         said = {"issuer": key["client_email"], "subject": config["MAIL_USERNAME"], "claims": {"scope": GOOGLE_SCOPE}}
         signed = {"key": RSAKey.import_key(key["private_key"]), "header": {"alg": "RS256"}}
         with AssertionSession(key["token_uri"], **said, **signed, default_timeout=TIMEOUT) as session:
             session.max_redirects = 0
+            limit(session, TIMEOUT)
             return dict(session.refresh_token())
     client = config["MAIL_OAUTH_CLIENT_ID"], config["MAIL_OAUTH_CLIENT_SECRET"], "client_secret_post"
     with OAuth2Session(*client, scope=config["MAIL_OAUTH_SCOPE"], default_timeout=TIMEOUT) as session:
         session.max_redirects = 0
+        limit(session, TIMEOUT)
         return dict(session.fetch_token(config["MAIL_OAUTH_TOKEN_URL"], grant_type="client_credentials"))

@@ -2,25 +2,24 @@
 
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import cache
+from threading import Thread
 from typing import Any, TypeVar
 from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
 
 T = TypeVar("T")
 
-asking = ThreadPoolExecutor(max_workers=8, thread_name_prefix="remote")
-
 
 def within(seconds: float, ask: Callable[..., T], *args: Any) -> T:
-    """Return the result of `ask(*args)`, or raise TimeoutError after `seconds` and discard a later result."""
-    future = asking.submit(ask, *args)
-    try:
-        return future.result(seconds)
-    except TimeoutError:
-        future.cancel()
-        raise
+    """Return the result of `ask(*args)`, or raise TimeoutError after `seconds` and discard a later result.
+
+    Each call has a thread of its own, so that a server that hangs holds up neither another one nor the process's exit.
+    """
+    future: Future[T] = Future()
+    Thread(target=_settle, args=(future, ask, *args), name="remote", daemon=True).start()
+    return future.result(seconds)
 
 
 def fetch(url: str, seconds: float, most: int, data: bytes | None = None, headers: Mapping[str, str] = {}) -> bytes:
@@ -29,18 +28,36 @@ def fetch(url: str, seconds: float, most: int, data: bytes | None = None, header
     return within(seconds, _fetch, request, seconds, most)
 
 
+def read_all(read: Callable[[int], bytes], until: float, most: int) -> bytes:
+    """Return the parts that `read` returns until an empty one. Raises ValueError for more than `most` bytes, or late.
+
+    Args:
+        read: such as read1() of an answer, which returns what has arrived, at most so many bytes.
+        until: of time.monotonic().
+    """
+    body = b""
+    while part := read(most):
+        body += part
+        if len(body) > most or time.monotonic() > until:
+            raise ValueError("too long")
+    return body
+
+
+def _settle(future: Future[T], ask: Callable[..., T], *args: Any) -> None:
+    try:
+        future.set_result(ask(*args))
+    except BaseException as error:
+        future.set_exception(error)
+
+
 def _fetch(request: Request, seconds: float, most: int) -> bytes:
-    until, body = time.monotonic() + seconds, b""
+    until = time.monotonic() + seconds
     try:
         with _opener().open(request, timeout=seconds) as answer:
-            while part := answer.read1(most):
-                body += part
-                if len(body) > most or time.monotonic() > until:
-                    raise ValueError("too long")
+            return read_all(answer.read1, until, most)
     except HTTPError as refusal:
         refusal.close()
         raise
-    return body
 
 
 class _NoRedirects(HTTPRedirectHandler):

@@ -68,10 +68,13 @@ def _preferred(methods: tuple[str, ...]) -> str:
 def _ask(provider: Provider, known: Published, method: str, timeout: float, sent: dict[str, str]) -> dict[str, Any]:
     from authlib.integrations.requests_client import OAuth2Session
 
+    from app.security.limited_session import limit
+
     name, secret = provider.client_id, _secret(provider, known)
     # RFC 6749, 2.3.1 requires the encoding, which Authlib leaves out.
     auth = (quote_plus(name), quote_plus(secret)) if method == BASIC else None
     with OAuth2Session(name, secret, token_endpoint_auth_method=method, default_timeout=timeout) as client:
+        limit(client, timeout)
         endpoint = known.metadata.token_endpoint
         return dict(client.fetch_token(endpoint, grant_type="authorization_code", auth=auth, **sent))
 
