@@ -527,11 +527,24 @@ def test_limits_clear_resets_the_counters_of_an_ipv6_network(browser_at, ada, fl
     assert guess(browser_at("2001:db8::2"), password=PASSWORD).status_code == 302
 
 
-def test_limits_clear_resets_all_counters(browser_at, ada, flask):
+def test_limits_clear_resets_all_counters(browser_at, ada, flask, monkeypatch):
+    monkeypatch.setattr(database_storage, "MAX_READ", 31)  # which needs several statements
     for number in range(30):
         guess(browser_at(), f"person{number}")
     assert flask("limits", "clear").stdout == "92 counters cleared.\n"
     assert guess(browser_at(), password=PASSWORD).status_code == 302
+
+
+def test_counters_of_a_hashed_name_and_of_a_network_are_found_among_others(app):
+    hashes = ["0" * 22, "0" * 21 + "9", "0" * 21 + "a", "9" + "f" * 21, "a" + "0" * 21, "f" * 21 + "e"]
+    places = ["192.0.2.1", "192.0.2.10", "2001:db8::/64", f"browser-{hashes[2]}", "elsewhere"]
+    rate = parse("5 per 5 minutes")
+    for subject in [*hashes, *places, *(f"{name} {place}" for name in hashes for place in places)]:
+        shared_counters().storage.incr(RateCounter("login", subject, rate).key, 300)
+    for name in hashes:
+        found = [entry.subject for entry in report.entries_beginning({name}, {"192.0.2.1", "2001:db8::/64"})]
+        expected = {name, "192.0.2.1", "2001:db8::/64", *(f"{name} {place}" for place in places)}
+        assert (set(found), len(found)) == (expected, len(expected))
 
 
 def test_users_why_names_the_login_limit(browser_at, ada, app):

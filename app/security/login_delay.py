@@ -6,7 +6,7 @@ without an account get the same rows. Devices that the account knows, emailed li
 delayed: app/security/rate_limits calls this module only for passwords from other devices.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -102,9 +102,15 @@ def is_notice_due(attempt: Attempt) -> bool:
     return False
 
 
-def entries() -> Sequence[Row[str, int, int]]:
-    """Return the unexpired rows: hashed name, number of failures, end of the delay in milliseconds."""
+def entries(names: Collection[str] | None = None) -> Sequence[Row[str, int, int]]:
+    """Return the unexpired rows: hashed name, number of failures, end of the delay in milliseconds.
+
+    Args:
+        names: hashed; only theirs.
+    """
     rows = select(LoginDelay.id, LoginDelay.failures, LoginDelay.blocked_until)
+    if names is not None:
+        rows = rows.where(LoginDelay.id.in_(names))
     with counting_connection() as connection:
         return connection.execute(rows.where(LoginDelay.expires_at > clock.now()).order_by(LoginDelay.id)).all()
 

@@ -22,15 +22,13 @@ RECENT, MAX_ADDRESSES = timedelta(days=1), 20  # IP addresses in the history
 
 def reached(user: User) -> Obstacles:
     """Yield the limits that the account, and the networks of its last events, have reached."""
-    networks, shared = [net for ip in _addresses(user) for net in origin.networks(ip)], mailbox(user.email)
-    names = user.username, user.email, shared
-    own = {*networks, *map(hashed, names)}  # a counter of another name on one of the networks begins with that name
+    networks, shared = {net for ip in _addresses(user) for net in origin.networks(ip)}, mailbox(user.email)
     try:
-        found = report.entries_of(*names, *networks)
+        found = list(report.entries_beginning({*map(hashed, (user.username, user.email, shared))}, networks))
     except storage_errors():
         yield Obstacle("The counters can't be reached, so it is unknown whether a rate limit applies.", "flask doctor")
         return
-    for entry in (entry for entry in found if entry.is_full and entry.subject.split()[0] in own):
+    for entry in (entry for entry in found if entry.is_full):
         until = f"until {datetime.fromtimestamp(entry.expires_at, UTC):%Y-%m-%d %H:%M:%S} UTC"
         name = entry.subject if entry.subject in networks else shared if entry.policy == "mailbox" else user.known_as
         cause = f"{name} has reached the rate limit {entry.policy} ({entry.count} of {entry.limit}) {until}."

@@ -5,12 +5,12 @@ Each statement is a transaction of its own on a separate connection, which waits
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CursorResult, Executable, bindparam, delete, select, text
+from sqlalchemy import CursorResult, Executable, bindparam, delete, or_, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import clock
@@ -19,6 +19,7 @@ from app.database import UtcDateTime
 from app.models import LoginDelay, RateLimitCounter
 
 SWEEP_EVERY, MAX_SWEPT = 60, 1000  # seconds, and rows of a table: so many take a few milliseconds
+MAX_READ = 10_000  # rows of a statement, for which there is half a second
 
 # Both statements are written for SQLite and PostgreSQL.
 ADD = """
@@ -94,10 +95,28 @@ class DatabaseStorage:
         self._execute(delete(RateLimitCounter).where(RateLimitCounter.id == key))
 
     def keys(self) -> Iterator[str]:
-        """Yield the keys of all counters that have not expired."""
+        """Yield the keys of all counters that have not expired, however many there are."""
+        columns = (RateLimitCounter.id, RateLimitCounter.count, RateLimitCounter.expires_at)
+        rows, now, last = select(*columns).order_by(RateLimitCounter.id).limit(MAX_READ), clock.now(), ""
+        while True:
+            with counting_connection() as connection:
+                found = connection.execute(rows.where(RateLimitCounter.id > last)).all()
+            yield from (key for key, count, expires_at in found if count > 0 and expires_at > now)
+            if len(found) < MAX_READ:
+                return
+            last = found[-1].id
+
+    def keys_of(self, keys: Collection[str], hashes: Collection[str]) -> Sequence[str]:
+        """Return those of these keys that have counters, and the keys that begin with these hashed names.
+
+        The index finds them. Hashes are hexadecimal, so every collation of PostgreSQL has the same order.
+        """
+        ranges = [(f"LIMITER/{first}", f"LIMITER/{int(first, 16) + 1:0{len(first)}x}") for first in hashes]
+        wanted = or_(RateLimitCounter.id.in_(keys), *(RateLimitCounter.id.between(*each) for each in ranges))
         alive = (RateLimitCounter.expires_at > clock.now(), RateLimitCounter.count > 0)
         with counting_connection() as connection:
-            yield from connection.scalars(select(RateLimitCounter.id).where(*alive).order_by(RateLimitCounter.id))
+            found = select(RateLimitCounter.id).where(wanted, *alive).order_by(RateLimitCounter.id)
+            return connection.scalars(found).all()
 
     def _sweep(self) -> None:
         """Delete expired rows once a minute, or at once while there are more: strangers can create any number of them.
