@@ -13,8 +13,9 @@ from functools import cache
 from pathlib import Path
 
 from babel import Locale
+from babel.support import NullTranslations, Translations
 from flask import Flask, current_app, has_app_context
-from flask_babel import Babel, force_locale, get_babel, get_locale, get_timezone
+from flask_babel import Babel, Domain, force_locale, get_babel, get_locale, get_timezone
 
 from app import time_zones
 from settings.languages import SOURCE, catalog
@@ -23,6 +24,32 @@ _zone: ContextVar[tzinfo | None] = ContextVar("zone", default=None)  # of the re
 
 ENGLISH = Locale(SOURCE)
 ISOLATES = "\u2068\u2069"  # around text whose direction is its own; not in subjects
+
+
+class _Catalogs(Domain):
+    """Merges the catalogs of a language, and takes its plural rule from the first one that names it.
+
+    Flask-Babel takes the rule of the last folder, which is that of English where the folder lacks the language.
+    """
+
+    def get_translations(self) -> NullTranslations:
+        language = get_locale()
+        if language is None:  # there is no application context
+            return NullTranslations()
+        cache = self.get_translations_cache(None)
+        if language not in cache:
+            cache[language] = self._merged(language)
+        return cache[language]
+
+    def _merged(self, language: Locale) -> NullTranslations:
+        merged = Translations()
+        found = [Translations.load(folder, language) for folder in self.translation_directories]
+        for one in found:
+            if isinstance(one, Translations):
+                merged.merge(one)
+        rules = [one.plural for one in found if "plural-forms" in one.info()]
+        merged.plural = rules[0] if rules else merged.plural
+        return merged
 
 
 @cache
@@ -87,6 +114,7 @@ def init_app(app: Flask, selector: Callable[[], Locale], zone_selector: Callable
     # Of a sentence that several have, the last one is used: ours, those of your packages, and your own.
     packages = sorted(f"{path.parent.name}/translations" for path in Path(app.root_path).glob("*/translations"))
     babel = Babel(configure_jinja=False)  # not shared by applications, since it keeps catalogs
+    babel.domain_instance = _Catalogs()
     babel.init_app(
         app,
         SOURCE,

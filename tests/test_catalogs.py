@@ -8,15 +8,19 @@ import sys
 from functools import cache
 
 import pytest
-from babel.messages import extract
+from babel.messages import Catalog, extract
 from babel.messages.frontend import parse_mapping_cfg
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
-from support.clients import ROOT
+from flask_babel import ngettext
+from support.clients import ROOT, on_sqlite
+from support.emails import send_whole
 from support.ours import lines_of_owners_fields
 from support.repository import tracked
 
+from app import languages
 from app.email.templates import Email
+from app.extensions import db
 
 CATALOGS = sorted((ROOT / "app" / "translations").glob("*/LC_MESSAGES/messages.po"))
 KEYWORDS = extract.DEFAULT_KEYWORDS | {
@@ -162,3 +166,66 @@ def test_an_owner_adds_a_language_and_another_sentence_in_files_of_their_own(tmp
     assert "Got it" in said.stdout, "in the scripts, too"
     assert "Dein Garten" in said.stdout, "in a package of theirs"
     assert "Forgot password?" in pages[3], "the tests use our sentences"
+
+
+# Plurals: which of its forms a language uses for a number
+
+FORMS = {"ar": {0: 0, 1: 1, 2: 2, 3: 3, 11: 4, 100: 5}, "de": {0: 1, 1: 0, 2: 1, 3: 1, 11: 1, 100: 1}}
+HEADING = "%(count)s device is logged in", "%(count)s devices are logged in"
+OWN_HEADING = [f"form {number} of %(count)s" for number in range(6)]
+
+
+@pytest.fixture(params=["", "other", "plural"])
+def own(request, tmp_path):
+    """An owner's folder of catalogs whose headers are not complete: none, or one that has a text or this plural."""
+    for language in {*FORMS} if request.param else ():
+        catalog, folder = Catalog(), tmp_path / "own" / language / "LC_MESSAGES"
+        count = len({*FORMS[language].values()})
+        catalog.add(*((HEADING, OWN_HEADING[:count]) if request.param == "plural" else ("Create account", "Join")))
+        folder.mkdir(parents=True)
+        with (folder / "messages.mo").open("wb") as compiled:
+            write_mo(compiled, catalog)
+    return request.param
+
+
+@pytest.fixture
+def settings(own, tmp_path):
+    return {"LANGUAGES": ["en", "de", "ar"], "BABEL_TRANSLATION_DIRECTORIES": f"translations;{tmp_path / 'own'}"}
+
+
+def forms(language, message):
+    path = ROOT / "app" / "translations" / language / "LC_MESSAGES" / "messages.po"
+    return read(path)[message].string
+
+
+@on_sqlite
+@pytest.mark.parametrize("language", FORMS)
+def test_a_number_takes_the_form_of_its_language(app, own, language):
+    wanted = OWN_HEADING if own == "plural" else forms(language, HEADING)
+    with languages.speaking(language):
+        found = {count: ngettext(*HEADING, count, count=count) for count in FORMS[language]}
+    assert found == {count: wanted[form] % {"count": count} for count, form in FORMS[language].items()}
+
+
+@on_sqlite
+def test_a_number_takes_the_form_of_english_where_there_is_no_catalog(app):
+    with languages.speaking("en"):
+        assert [ngettext("%(num)d code left", "%(num)d codes left", count) for count in (0, 1, 2)] == [
+            "0 codes left",
+            "1 code left",
+            "2 codes left",
+        ]
+
+
+@on_sqlite
+def test_a_page_and_an_email_use_the_form_of_their_number(browser_at, ada, own, outbox):
+    ada.language = "ar"
+    db.session.commit()
+    browsers = [browser_at() for _ in range(4)]
+    for browser in browsers:
+        browser.log_in(ada)
+    heading = OWN_HEADING[3] if own == "plural" else forms("ar", HEADING)[3]
+    assert f'<h2 id="logged-in">{heading % {"count": 4}}</h2>' in browsers[0].get("/auth/devices").text
+    send_whole(Email.RECOVERY_CODES_FEW, ada)
+    subjects = [f"You have %(count)s %(app_name)s recovery {codes} left" for codes in ("code", "codes")]
+    assert outbox()[-1].subject == forms("ar", tuple(subjects))[3] % {"count": 3, "app_name": "Flasky"}

@@ -8,6 +8,7 @@ from babel.support import NullTranslations
 from flask import Flask
 
 class Babel:
+    domain_instance: Domain
     def __init__(self, app: Flask | None = ..., *, configure_jinja: bool = ...) -> None: ...
     def init_app(
         self,
@@ -20,6 +21,8 @@ class Babel:
     ) -> None: ...
 
 class Domain:
+    translation_directories: list[str]
+    def get_translations_cache(self, ctx: object) -> dict[object, NullTranslations]: ...
     def get_translations(self) -> NullTranslations: ...
 
 class BabelConfiguration:
