@@ -116,4 +116,4 @@ bench/.venv-%/installed: bench/requirements-%.txt
 	@bench/.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-.PHONY: help run test test-postgresql test-all test-cluster check audit bench bench-scale bootstrap altcha screenshots icons lock
+.PHONY: help run test test-postgresql test-all test-cluster check audit bench bench-scale bootstrap altcha screenshots icons translations lock

@@ -54,6 +54,12 @@ def test_workflows_call_targets_of_make_with_actions_pinned_and_few_permissions(
         assert called or "docker compose" in commands
 
 
+def test_a_folder_with_the_name_of_a_target_keeps_make_from_nothing():
+    assert (
+        set(re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()) == make_targets()
+    )
+
+
 def test_ci_runs_every_supported_python_on_both_databases():
     matrix = load(ROOT / ".github/workflows/ci.yml")["jobs"]["test"]["strategy"]["matrix"]
     assert matrix == {"python": PYTHONS, "suite": ["test", "test-postgresql"]}
