@@ -1,4 +1,4 @@
-"""AGENTS.md, CONTRIBUTING.md and docs/containers.md: their commands and paths exist, and their rules are enforced."""
+"""The guides and README.md: their commands and paths exist, and their rules are enforced."""
 
 import re
 import subprocess
@@ -21,10 +21,12 @@ def test_the_commands_of_a_guide_exist(page):
     assert [command for command in commands if "flask" in command and not is_flask_command(command)] == []
 
 
-@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*GUIDES, ROOT / "README.md"], ids=lambda page: page.name)
 def test_the_paths_of_a_guide_exist(page):
     known = {path.name for path in ROOT.iterdir()}
-    words = [word.rstrip(".:,") for line in code(page) for word in re.findall(r"(?<![\w/.-])[\w.][\w./-]*", line)]
+    words = [
+        word.rstrip(".:,") for line in code(page) for word in re.findall(r"(?<![\w/.-])[\w.][\w./-]*(?![\w/.<-])", line)
+    ]
     paths = {word for word in words if word.partition("/")[0] in known and ("/" in word or "." in word)}
     paths |= {span for span in code(page) if re.fullmatch(r"[\w.-]+(/[\w.-]*)+", span)}
     assert paths
