@@ -25,7 +25,6 @@ from app.switches import is_on
 from app.templating import fill_in
 from settings.brand import Brand, Palette
 
-SCRIPTS_WITH_TEXTS = ("app.js", "passkeys.js", "captcha.js")
 TEXT = re.compile(r'\b(?:_|gettext)\("([^"]+)"\)')
 COMMENT = re.compile(rb"^ *//.*\n", re.MULTILINE)  # a line of its own
 PASSKEY_SCRIPTS = ("webauthn.js", "passkeys.js")
@@ -111,7 +110,8 @@ def _body(filename: str, brand: Brand) -> bytes:
 
 def _translations(language: str) -> bytes:
     """Return a script with the texts of all scripts in a language, as _() of app.js finds them."""
-    texts = {text for name in SCRIPTS_WITH_TEXTS for text in TEXT.findall(_path(name).read_text("utf-8"))}
+    scripts = {name for files in BUNDLES.values() for name in files if name.endswith(".js")}
+    texts = {text for name in scripts for text in TEXT.findall(_path(name).read_text("utf-8"))}
     with languages.speaking(language):
         translated = {text: gettext(text) for text in sorted(texts)}
     return f"globalThis.translations={json.dumps(translated, ensure_ascii=False)};\n".encode()

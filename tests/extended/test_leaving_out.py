@@ -37,8 +37,10 @@ from app.models import User
 REFERRED = re.compile(r"""{%-? (?:extends|include|from|import) "([^"]+)" (?:-?%}|import|ignore|with)""")
 
 
+@pytest.mark.parametrize("settings", [{}, {"LANGUAGES": ["de", "en"]}], ids=["English", "German"])
 def test_every_page_opens(app, client, another_client, ada):
     another_client.log_in(ada)
+    assert client.get("/auth/login").status_code == 200
     paths = [rule.rule for rule in app.url_map.iter_rules() if "GET" in rule.methods and not rule.arguments]
     assert len(paths) > 30
     for path in paths:
