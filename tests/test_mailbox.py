@@ -189,7 +189,11 @@ def test_the_mailbox_shows_non_ascii_emails(client, post, name):
 def test_unconfirmed_users_can_open_the_mailbox(client, bob, pages):
     client.log_in(bob)
     assert client.get("/account").location == "/auth/unconfirmed"
-    assert [client.get(page).status_code for page in pages] == [200, 200, 200]
+    pages += ["/dev/emails", "/dev/emails/confirm", "/dev/emails/confirm/html"]
+    assert [client.get(page).status_code for page in pages] == [200] * 6
+    assert client.post(f"{pages[1]}/delete").location == "/dev/mailbox"
+    assert client.post("/dev/mailbox/delete?address=ada@example.com").location == "/dev/mailbox"
+    assert emails_on(client.get("/dev/mailbox")) == []
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from app.web.own_urls import next_query, page_to_return_to, safe_next_url
 
 WITHOUT_SESSION = {*KEPT, "main.healthz", "main.readyz", "main.metrics"}  # endpoints that never load the user
 ALWAYS_OPEN = {"auth.cancel_deletion", "auth.logout", "auth.secure_account", "main.appearance", "main.language"}
-MAILBOX = {"dev.mailbox", "dev.email", "dev.email_html"}
+DEVELOPMENT = "dev"  # the blueprint of the development mailbox, whose pages are always open
 OUTSIDE_A_REQUEST = {
     "current_user": current_user,
     "last_method": "",
@@ -34,10 +34,8 @@ OUTSIDE_A_REQUEST = {
 OPEN_ENDPOINTS = {
     "auth.cancel_deletion": ALWAYS_OPEN,
     "auth.unconfirmed": ALWAYS_OPEN
-    | MAILBOX
     | {"auth.unconfirmed", "auth.confirm", "auth.send_again", "auth.reauthenticate", "auth.delete"},
     "auth.two_factor": ALWAYS_OPEN
-    | MAILBOX
     | {"auth.two_factor", "auth.remove_authenticator", "auth.renew_codes", "auth.reauthenticate", "auth.delete"}
     | {"auth.set_up_authenticator", "auth.require_passkey", "auth.stop_requiring_passkey"}
     | {"auth.list_passkeys", "auth.add_passkey", "auth.passkey_creation_options"},
@@ -124,7 +122,7 @@ def hold_back(endpoint: str) -> ResponseReturnValue:
 
 
 def _is_open(required: str) -> bool:
-    return request.endpoint in OPEN_ENDPOINTS[required]
+    return request.blueprint == DEVELOPMENT or request.endpoint in OPEN_ENDPOINTS[required]
 
 
 def _touch(user_session: UserSession) -> bool:
