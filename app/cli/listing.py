@@ -119,9 +119,14 @@ def _cell(value: object) -> object:
 
 
 def _event(event: AuditEvent) -> dict[str, Any]:
+    by = (
+        "anyone"
+        if event.actor is None and event.declared and event.declared.facts.by_strangers
+        else ACTORS[event.actor]
+    )
     where = {"ip": event.ip, "device": user_agents.in_words(event.user_agent) if event.user_agent else ""}
     what = {"action": event.action, "label": event.label, "count": event.count}
-    return {"time": event.at} | what | where | {"by": ACTORS[event.actor], "details": event.detail}
+    return {"time": event.at} | what | where | {"by": by, "details": event.detail}
 
 
 def _event_in_words(event: AuditEvent) -> dict[str, Any]:
