@@ -140,6 +140,10 @@ def test_set_role_names_the_roles_if_there_is_none_such(flask, ada):
 
 
 def test_roles_are_listed_with_permissions_and_counts(flask, ada, moderator):
+    assert next(line.split()[1:3] for line in flask("roles").stdout.splitlines() if "moderator" in line) == [
+        "1",
+        "user",
+    ]
     assert "ada is now: moderator." in flask("users", "set-role", "ada", "moderator").stdout
     lines = [line.split(maxsplit=3) for line in flask("roles").stdout.splitlines()]
     counts = {"user": "0", "moderator": "2", "administrator": "0"}

@@ -491,7 +491,7 @@ def test_wrong_recovery_codes_of_before_do_not_count_after_what_ends_the_row(app
     assert db.session.scalars(failed).all() == [99, 2]
 
 
-def test_how_many_recovery_codes_are_left_is_shown_and_emailed_when_few(app, ada, phone, outbox):
+def test_how_many_recovery_codes_are_left_is_shown_and_emailed_when_few(app, flask, ada, phone, outbox):
     for used, code in enumerate(phone.codes, 1):
         browser = app.test_client()
         browser.log_in(ada)
@@ -501,6 +501,8 @@ def test_how_many_recovery_codes_are_left_is_shown_and_emailed_when_few(app, ada
         assert left in browser.get(CODES).text.replace("recovery ", "").replace("</strong>", "")
         assert left in browser.get("/account").text
         assert left in browser.get(SETTINGS).text
+        if used == 9:
+            assert "; 1 recovery code left)" in flask("users", "why", "ada").stdout
     few = [email.subject for email in outbox() if "recovery codes left" in email.subject]
     assert few == ["You have 3 Flasky recovery codes left"]
     locked_out = app.test_client()

@@ -20,7 +20,8 @@ def roles(as_json: bool) -> None:
     count = select(func.count()).where(User.role_name == Role.name).scalar_subquery()
     for role, number in db.session.execute(select(Role, count).order_by(Role.permissions)):
         row = {"role": role.name, "users": number, "permissions": role.permission_names}
-        echo_row("{role:20} {users:8} users  {permissions}", as_json, **row)
+        word = "user" if number == 1 else "users"
+        echo_row(f"{{role:20}} {{users:8}} {word:5}  {{permissions}}", as_json, **row)
 
 
 @users.command("set-role")

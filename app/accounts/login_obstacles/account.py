@@ -81,7 +81,8 @@ def two_factor_needed(user: User) -> Obstacles:
         for message in two_factor_codes.blocks(user):
             yield Obstacle(f"Codes of {user.known_as} are refused with this message: {message}")
         factors, left = ", ".join(two_factor.methods(user)) or "no factor", recovery_codes.left(user)
-        uses = f"{user.known_as} uses two-factor authentication ({factors}; {left} recovery codes left)."
+        codes = "recovery code" if left == 1 else "recovery codes"
+        uses = f"{user.known_as} uses two-factor authentication ({factors}; {left} {codes} left)."
         yield Obstacle(f"{uses} If the factors are lost, verify who is asking, then turn it off.", reset)
 
 
