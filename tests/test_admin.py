@@ -37,6 +37,7 @@ def test_visitors_and_members_reach_no_page(app, client, another_client, ada):
     assert answers(app, client, headers=JSON) == {(401, "")}
     another_client.log_in(ada)
     assert answers(app, another_client) == {(403, "")}
+    assert "You don&#39;t have permission to open this page.</p>" in another_client.get("/admin/").text
     assert "Administration" not in another_client.get("/account").text
 
 

@@ -106,3 +106,9 @@ def test_what_an_administrator_should_not_block_is_refused_with_the_reason(admin
     page = administrator.post(BLOCKS, data={"subject": subject, "reason": "x", "days": ""})
     assert (page.status_code, words in page.text) == (422, True)
     assert db.session.scalars(select(Block)).all() == []
+
+
+@pytest.mark.parametrize("days", ["-3", "0", "3651"])
+def test_a_block_ends_after_a_number_of_days(administrator, days):
+    page = administrator.post(BLOCKS, data={"subject": "eve@example.com", "reason": "x", "days": days})
+    assert (page.status_code, "Enter a number from 1 to 3650." in page.text) == (422, True)

@@ -20,6 +20,9 @@ from app.models import Block, User
 BY_COMMAND = _l("To block it anyway, use the command line: flask users block.")
 
 
+DAYS = _l("Enter a number from 1 to %(most)d.", most=service.MAX_DAYS)
+
+
 class BlockForm(Form):
     subject = TextField(
         _l("Address, domain or network"),
@@ -35,7 +38,9 @@ class BlockForm(Form):
         filters=[stripped],
     )
     days = IntegerField(
-        _l("Days"), [Optional(), NumberRange(1, service.MAX_DAYS)], description=_l("Leave it empty to block for good.")
+        _l("Days"),
+        [Optional(), NumberRange(1, service.MAX_DAYS, DAYS)],
+        description=_l("Leave it empty to block for good."),
     )
 
 

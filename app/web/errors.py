@@ -34,10 +34,7 @@ MESSAGES = {  # by status: title and advice; `%(later)s` is the time of Retry-Af
         _l("Part of the request was missing or invalid. Go back, reload the page, and try again."),
     ),
     401: (_l("Log in to continue"), _l("You need to be logged in to open this page.")),
-    403: (
-        _l("You don't have access"),
-        _l("You don't have permission to open this page, or the request came from another site."),
-    ),
+    403: (_l("You don't have access"), _l("You don't have permission to open this page.")),
     404: (_l("Page not found"), _l("Check the address for typos. The page may also have been moved or deleted.")),
     405: (
         _l("That can't be done here"),
