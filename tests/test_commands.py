@@ -4,13 +4,15 @@ import json
 import os
 import re
 import secrets
+import sqlite3
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
+from sqlalchemy.exc import OperationalError
 from support.clients import PASSWORD, ROOT, on_sqlite
 from support.pages import is_logged_in
 from support.records import count
@@ -775,6 +777,7 @@ COMMANDS = {
 EACH = [
     (group, name, *given) for group, names in COMMANDS.items() for name, given in names.items() if given is not None
 ]
+CHANGE_NOTHING = {"show", "history", "why", "list", "stats", "blocks", "invitations", "clear", "worker"}
 
 
 def test_all_commands_are_tested(app):
@@ -793,6 +796,26 @@ def test_commands_name_configuration_and_database_on_stderr(app, flask, ada, com
     assert said == place
     assert bool(questions) is ("create" in command), "only it asks"
     assert place not in result.stdout
+
+
+@on_sqlite
+@pytest.mark.parametrize("command", EACH, ids=" ".join)
+def test_no_command_reports_success_before_its_commit(app, flask, ada, command):
+    event.listen(db.session, "before_commit", no_room)
+    try:
+        result = flask(*command, typed=EVE)
+    finally:
+        event.remove(db.session, "before_commit", no_room)
+    if result.exit_code:
+        assert result.stdout == ""
+        assert "database or disk is full" in result.stderr
+    else:
+        assert command[1] in CHANGE_NOTHING
+
+
+def no_room(session):
+    """Fail as SQLite does on a full disk."""
+    raise OperationalError("COMMIT", {}, sqlite3.OperationalError("database or disk is full"))
 
 
 def test_commands_in_production_name_no_database(monkeypatch, databases):

@@ -27,11 +27,11 @@ def roles(as_json: bool) -> None:
 @users.command("set-role")
 @with_user
 @click.argument("role_name", metavar="ROLE")
-def set_role(user: User, role_name: str) -> None:
+def set_role(user: User, role_name: str) -> str:
     """Change the role of a user."""
     role = db.session.get(Role, role_name) if role_name.isprintable() else None
     if role is None:
         names = ", ".join(db.session.scalars(select(Role.name).order_by(Role.permissions)))
         raise click.ClickException(f"There is no role {role_name!r}. The roles are: {names}.")
     administration.set_role(user, role)
-    click.echo(f"{user.known_as} is now: {role.name}.")
+    return f"{user.known_as} is now: {role.name}."

@@ -48,112 +48,111 @@ def find(name: str) -> User:
 
 
 def with_user(command: AnyCommand) -> AnyCommand:
-    """Pass the user named by the first argument to a command, and commit afterwards."""
+    """Pass the user named by the first argument to a command, commit, and then print the text that it returns."""
 
     @click.argument("name", metavar="ACCOUNT")
     @wraps(command)
     def run(name: str, **options: Any) -> None:
-        command(find(name), **options)
+        text: str = command(find(name), **options)
         db.session.commit()
+        click.echo(text)
 
     return run
 
 
 @users.command()
 @with_user
-def confirm(user: User) -> None:
+def confirm(user: User) -> str:
     """Mark the email address of a user as confirmed."""
     registration.confirm_manually(user)
-    click.echo(f"{user.email} is confirmed.")
+    return f"{user.email} is confirmed."
 
 
 @users.command()
 @with_user
-def deactivate(user: User) -> None:
+def deactivate(user: User) -> str:
     """Keep a user from logging in, and log them out everywhere. No data is lost."""
     administration.deactivate(user)
-    click.echo(f"{user.known_as} can no longer log in. To undo: flask users activate {user.known_as}")
+    return f"{user.known_as} can no longer log in. To undo: flask users activate {user.known_as}"
 
 
 @users.command()
 @with_user
-def activate(user: User) -> None:
+def activate(user: User) -> str:
     """Let a deactivated user log in again."""
     administration.activate(user)
-    click.echo(f"{user.known_as} is no longer deactivated.")
+    return f"{user.known_as} is no longer deactivated."
 
 
 @users.command("send-reset")
 @with_user
-def send_reset(user: User) -> None:
+def send_reset(user: User) -> str:
     """Email a user a link to choose a new password."""
     _refuse(*login_obstacles.to_links(user))
     passwords.send_reset(user)
-    click.echo(f"An email is on its way to {user.email}.")
+    return f"An email is on its way to {user.email}."
 
 
 @users.command("send-login-link")
 @with_user
-def send_login_link(user: User) -> None:
+def send_login_link(user: User) -> str:
     """Email a user a link that logs them in once. It works for a day."""
     _refuse(*login_obstacles.to_links(user))
     magic_links.send_login_link(user)
-    click.echo(f"An email is on its way to {user.email}.")
+    return f"An email is on its way to {user.email}."
 
 
 @users.command("reset-two-factor")
 @with_user
 @prompts.confirmation
-def reset_two_factor(user: User, confirm: Callable[[str], None]) -> None:
+def reset_two_factor(user: User, confirm: Callable[[str], None]) -> str:
     """Turn off two-factor authentication for a user who has lost their factors. Verify their identity first.
 
     Removes authenticator app, passkeys and recovery codes, logs the user out everywhere, and notifies them by email.
     """
     if not two_factor.is_on(user):
-        click.echo(f"{user.known_as} doesn't use two-factor authentication.")
-        return
+        return f"{user.known_as} doesn't use two-factor authentication."
     confirm(f"Turn off two-factor authentication for {user.name_and_email}?")
     two_factor.reset(user)
     told = "" if user.is_unreachable else f" An email is on its way to {user.email}."
-    click.echo(f"{user.known_as} can log in without two-factor authentication.{told}")
+    return f"{user.known_as} can log in without two-factor authentication.{told}"
 
 
 @users.command("trust-next-login")
 @with_user
 @prompts.confirmation
-def trust_next_login(user: User, confirm: Callable[[str], None]) -> None:
+def trust_next_login(user: User, confirm: Callable[[str], None]) -> str:
     """Allow a user to log in once without an emailed code, within an hour. Verify their identity first.
 
     For users who can no longer read their email. The password is still required.
     """
     _refuse(*login_obstacles.account.deactivated(user))
     if reason := device_verification.why_never(user):
-        click.echo(reason)
-        return
+        return reason
     confirm(f"Allow {user.name_and_email} to log in once without an emailed code?")
     device_verification.trust_next_login(user)
     until = f"{user.next_login_trusted_until:%H:%M} UTC"
-    click.echo(f"{user.known_as} can log in on a new device without a code, once, until {until}.")
+    return f"{user.known_as} can log in on a new device without a code, once, until {until}."
 
 
 @users.command()
 @with_user
 @click.argument("username")
-def rename(user: User, username: str) -> None:
+def rename(user: User, username: str) -> str:
     """Change the username of a user, and tell them by email."""
     with _refusals():
         administration.rename(user, username)
-    click.echo(f"{user.email} is now called {user.username}.")
+    return f"{user.email} is now called {user.username}."
 
 
 @users.command("set-email")
 @with_user
 @click.argument("email")
-def set_email(user: User, email: str) -> None:
+def set_email(user: User, email: str) -> str:
     """Change the email address of a user, log them out everywhere, and tell both addresses."""
     with _refusals():
         administration.set_email(user, email)
-    click.echo(f"The email address of {user.known_as} is now {user.email}. Emails about the change are on their way.")
+    return f"The email address of {user.known_as} is now {user.email}. Emails about the change are on their way."
 
 
 @users.command("log-out")
@@ -177,33 +176,33 @@ def log_out(name: str | None, everybody: bool, confirm: Callable[[str], None]) -
 @with_user
 @click.option("--now", is_flag=True, help="Delete at once, without the 14 days in which the user can cancel.")
 @prompts.confirmation
-def delete(user: User, now: bool, confirm: Callable[[str], None]) -> None:
+def delete(user: User, now: bool, confirm: Callable[[str], None]) -> str:
     """Delete an account, in 14 days or now."""
     when = "now" if now else f"in {account_deletion.GRACE.days} days"
     confirm(f"Delete {user.name_and_email} {when}?")
+    name = user.known_as
     if now:
-        name = user.known_as
         account_deletion.purge(user)
-        click.echo(f"Deleted {name}.")
-    else:
-        account_deletion.request(user)
-        click.echo(f"{user.known_as} will be deleted {when}.")
+        return f"Deleted {name}."
+    account_deletion.request(user)
+    return f"{name} will be deleted {when}."
 
 
 @users.command("cancel-deletion")
 @with_user
-def cancel_deletion(user: User) -> None:
+def cancel_deletion(user: User) -> str:
     """Cancel the deletion of an account."""
     account_deletion.cancel(user)
-    click.echo(f"{user.known_as} won't be deleted.")
+    return f"{user.known_as} won't be deleted."
 
 
 @users.command()
 @with_user
-def export(user: User) -> None:
+def export(user: User) -> str:
     """Write everything that is stored about a user to standard output, as JSON."""
-    click.echo(json.dumps(personal_data.everything(user), default=personal_data.in_json, indent=1))
+    everything = personal_data.everything(user)
     audit.record(user, AuditAction.EXPORTED)
+    return json.dumps(everything, default=personal_data.in_json, indent=1)
 
 
 @contextmanager
