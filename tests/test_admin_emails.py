@@ -81,6 +81,18 @@ def test_an_unsent_email_is_retried_or_dropped_after_a_question(administrator, e
     assert "The email was sent or dropped in the meantime." in administrator.get("/admin/emails").text
 
 
+@pytest.mark.parametrize("number", [2**31, 2**63 - 1])
+def test_an_email_with_a_large_number_can_be_retried(administrator, emails, number):
+    [failed, *_] = emails[Status.FAILED]
+    failed.id = number
+    db.session.commit()
+    assert f"/admin/emails/{number}/retry" in administrator.get("/admin/emails").text
+    assert administrator.get(f"/admin/emails/{number}/retry").status_code == 200
+    assert administrator.get(f"/admin/emails/{number + 2**63}/retry").status_code == 404
+    assert administrator.post(f"/admin/emails/{number}/retry").status_code == 302
+    assert db.session.get(OutboxEmail, number, populate_existing=True).status == Status.WAITING
+
+
 @on_sqlite
 def test_all_unsent_emails_are_retried_at_once_and_those_being_sent_are_left_alone(administrator, emails):
     emails[Status.WAITING][0].claimed_until = clocks.now() + clocks.SKEW

@@ -55,7 +55,7 @@ def blocks() -> ResponseReturnValue:
     return render_template("admin/blocks.html", form=form, page=found, names=names), 422 if form.errors else 200
 
 
-@bp.route("/blocks/<int(max=2147483647):number>/remove", methods=["GET", "POST"])
+@bp.route("/blocks/<int:number>/remove", methods=["GET", "POST"])
 def remove_block(number: int) -> ResponseReturnValue:
     found, back = db.session.get(Block, number) or abort(404), url_for("admin.blocks") + query()
     subject = found.subject

@@ -68,7 +68,7 @@ def retry_emails() -> ResponseReturnValue:
     return _retried(outbox.retry())
 
 
-@bp.route("/emails/<int:number>/retry", methods=["GET", "POST"])
+@bp.route("/emails/<wide_int:number>/retry", methods=["GET", "POST"])
 def retry_email(number: int) -> ResponseReturnValue:
     if request.method == "GET":
         words = _("The email to %(email)s is retried now.", email=isolated(_unsent(number).recipient))
@@ -76,7 +76,7 @@ def retry_email(number: int) -> ResponseReturnValue:
     return _retried(outbox.retry(number))
 
 
-@bp.route("/emails/<int:number>/drop", methods=["GET", "POST"])
+@bp.route("/emails/<wide_int:number>/drop", methods=["GET", "POST"])
 def drop_email(number: int) -> ResponseReturnValue:
     if request.method == "GET":
         words = _(

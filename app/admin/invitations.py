@@ -51,7 +51,7 @@ def invitations() -> ResponseReturnValue:
     return render_template("admin/invitations.html", **words), 422 if form.errors else 200
 
 
-@bp.route("/invitations/<int(max=2147483647):number>/withdraw", methods=["GET", "POST"])
+@bp.route("/invitations/<int:number>/withdraw", methods=["GET", "POST"])
 def withdraw_invitation(number: int) -> ResponseReturnValue:
     found, back = db.session.get(Invitation, number) or abort(404), url_for("admin.invitations") + query()
     if request.method == "GET":

@@ -17,7 +17,7 @@ from app.models import AuditAction, User
 from app.security import audit
 
 
-@bp.route("/users/<int(max=2147483647):number>/<action>", methods=["GET", "POST"])
+@bp.route("/users/<int:number>/<action>", methods=["GET", "POST"])
 def user_action(number: int, action: str) -> ResponseReturnValue:
     chosen, user = user_actions.ACTIONS.get(action) or abort(404), find(number)
     form = chosen.form(obj=user, seen=user_actions.state_of(user))
@@ -32,7 +32,7 @@ def user_action(number: int, action: str) -> ResponseReturnValue:
     return form_page("admin/user_action.html", form, user=user, action=chosen)
 
 
-@bp.route("/users/<int(max=2147483647):number>/export", methods=["GET", "POST"])
+@bp.route("/users/<int:number>/export", methods=["GET", "POST"])
 def export_user(number: int) -> ResponseReturnValue:
     user = find(number)
     if request.method == "GET":

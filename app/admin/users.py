@@ -78,7 +78,7 @@ def export_users() -> ResponseReturnValue:
     return response
 
 
-@bp.route("/users/<int(max=2147483647):number>")
+@bp.route("/users/<int:number>")
 def user(number: int) -> ResponseReturnValue:
     shown = find(number)
     sent = select(OutboxEmail).where(OutboxEmail.user_id == shown.id).order_by(OutboxEmail.id.desc())

@@ -22,6 +22,7 @@ SHORTER_HEADERS = dict.fromkeys(  # bytes of those of which each item is parsed;
     ("HTTP_ACCEPT", "HTTP_ACCEPT_ENCODING", "HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH", "HTTP_RANGE"), 1024
 )
 MAX_NUMBER = 2**31 - 1  # of `<int:id>` in a URL: PostgreSQL's INTEGER can't hold a larger one
+MAX_WIDE_NUMBER = 2**63 - 1  # of `<wide_int:id>`, for a column with database.WideId
 MAX_NAME = 128  # characters of a field's name
 MAX_FIELD = 16 * 1024  # characters of a field's value; forms have lower limits, with error messages
 LONGER_FIELDS = {"credential": 64 * 1024}  # a passkey's signed JSON; an application can add its own long fields
@@ -44,7 +45,8 @@ def max_content_length(size: int) -> Callable[[View], View]:
 
 
 def init_app(app: Flask) -> None:
-    app.url_map.converters["int"] = partial(IntegerConverter, max=MAX_NUMBER)  # type: ignore[assignment]
+    for name, largest in {"int": MAX_NUMBER, "wide_int": MAX_WIDE_NUMBER}.items():
+        app.url_map.converters[name] = partial(IntegerConverter, max=largest)  # type: ignore[assignment]
     app.before_request(check_lengths)
 
 
