@@ -207,6 +207,7 @@ def test_a_login_that_is_too_long_is_given_back_as_it_was_typed(client):
 
 def test_a_path_that_is_too_long(client):
     assert client.get("/static/" + "x" * 5_000).status_code == 414
+    assert client.get("/static/" + "é" * 2_500).status_code == 414, "in bytes"
     assert client.get("/auth/reset/" + "x" * 5_000).status_code == 410
 
 

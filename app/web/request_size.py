@@ -63,7 +63,7 @@ def check_lengths() -> ResponseReturnValue | None:
         abort(431)
     if _has_long_query(request):
         abort(414)
-    if len(request.path) > MAX_PATH:
+    if len(request.path.encode()) > MAX_PATH:
         return errors.invalid_link() if "token" in (request.view_args or {}) else abort(414)
     if is_form and _has_long_form(request):
         abort(413)
