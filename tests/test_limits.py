@@ -207,6 +207,19 @@ def test_wrong_passwords_of_logged_in_users_count_as_failed_logins(browser_at, a
     assert thief.post(address, data=right).status_code != 429
 
 
+def test_refused_requests_count_for_no_other_limit(client, bob):
+    def counts():
+        return Counter({entry.policy: entry.count for entry in report.entries()})
+
+    client.post("/auth/login", data={"login": "bob", "password": PASSWORD})
+    for _ in range(30):
+        client.post("/auth/unconfirmed", data={"code": "00000000"})
+    before = counts()
+    assert before["code"] == before["availability"] == 30
+    assert client.post("/auth/unconfirmed", data={"code": "00000000"}).status_code == 429
+    assert counts() - before == {"requests": 1}
+
+
 def test_email_limit_does_not_use_up_password_attempts(browser_at, ada):
     thief = browser_at()
     guess(thief, password=PASSWORD)

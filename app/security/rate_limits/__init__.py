@@ -129,6 +129,10 @@ class Counted(NamedTuple):
     storage: Storage
     counters: list[Counter]
 
+    def undo_refused(self) -> None:
+        """Undo all but `requests`, because the view does not run."""
+        self.undo(lambda policy: policy is not POLICIES["requests"])
+
     def undo(self, condition: Callable[[Policy], bool]) -> None:
         if undone := [counter for counter in self.counters if condition(POLICIES[counter.policy])]:
             shared_counters().undo(self.storage, undone)
@@ -143,7 +147,7 @@ def _counted(policies: Iterable[str]) -> Iterator[None]:
     try:
         state.login_attempt = _start_login_attempt(policies, name)
     except Exceeded:
-        counted.undo(lambda policy: bool(policy.actions))
+        counted.undo_refused()
         raise
     try:
         yield
@@ -174,7 +178,7 @@ def _count(policies: Iterable[str], name: str) -> Counted:
     counted = Counted(storage, list(found))
     for counter, count in found.items():
         if count > counter.rate.amount:
-            counted.undo(lambda policy: bool(policy.actions))
+            counted.undo_refused()
             seconds: float = counter.rate.get_expiry()
             with suppress(*storage_errors()):
                 seconds = storage.get_expiry(counter.key) - clock.now().timestamp()
