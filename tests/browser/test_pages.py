@@ -7,6 +7,8 @@ import pytest
 from support.clients import PASSWORD, ROOT
 from support.tour import administer_for_a_year, go, submit_wrong_registration
 
+from app.extensions import db
+
 WITHOUT_SCRIPTS = {"java_script_enabled": False}
 
 
@@ -47,6 +49,27 @@ def test_administrators_filter_and_drop_emails_by_keyboard_without_scripts(peopl
     page.get_by_role("row").nth(17).wait_for()
     page.wait_for_load_state()
     assert page.get_by_role("row").count() == 1 + 17
+
+
+FILTERS = ("events", "emails", "users", "invitations")
+
+
+@pytest.mark.parametrize("settings", [{"LANGUAGES": ["en", "de"]}])
+@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_fields_of_a_filter_stand_in_line_whatever_their_labels(people, page, ada, width, language):
+    go(page, "ada", administer_for_a_year)
+    ada.language = language
+    db.session.commit()
+    page.set_viewport_size({"width": width, "height": 800})
+    for name in FILTERS:
+        page.goto(f"/admin/{name}")
+        assert page.locator("html").get_attribute("lang") == language
+        fields = page.locator(".filter-form").locator("input, select, .btn").all()
+        boxes = [field.bounding_box() for field in fields]
+        ends = [round(box["y"] + box["height"]) for box in boxes]
+        apart = {(one, other) for one in ends for other in ends if 0 < abs(one - other) < 35}
+        assert (apart, len(ends) > 1) == (set(), True), name
 
 
 def open_when_it_has_come(page, email):
