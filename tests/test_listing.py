@@ -103,7 +103,7 @@ def test_history_ties_events_to_a_person(flask, client, browser_at, ada):
     flask("users", "deactivate", "1")
     rows = [json.loads(line) for line in flask("users", "history", "1", "--json").stdout.splitlines()]
     assert [row["action"] for row in rows] == ["deactivated", "login_failed", "logged_in"]
-    assert [row["by"] for row in rows] == ["an administrator at the command line", "anyone", "the user"]
+    assert [row["by"] for row in rows] == ["an administrator at the command line", "someone", "the user"]
     assert (rows[1]["ip"], rows[1]["label"], rows[1]["count"]) == ("192.0.2.9", "Failed login", 1)
     assert (rows[2]["device"], rows[2]["details"]["method"]) == ("Firefox on Linux", "password")
     said = flask("users", "history", "ada", "--limit", "2").stdout.splitlines()

@@ -120,7 +120,7 @@ def _cell(value: object) -> object:
 
 def _event(event: AuditEvent) -> dict[str, Any]:
     by = (
-        "anyone"
+        "someone"
         if event.actor is None and event.declared and event.declared.facts.by_strangers
         else ACTORS[event.actor]
     )
