@@ -14,7 +14,7 @@ from app.models import User
 
 @pytest.fixture
 def shop(own_app, app):
-    bp = Blueprint("shop", __name__, url_prefix="/shop")
+    bp = Blueprint("a_test_shop", __name__, url_prefix="/a-test-shop")
 
     @bp.route("/", methods=["GET", "POST"])
     def shelf():
@@ -42,14 +42,14 @@ def shop(own_app, app):
         return jsonify(username=current_user.username)
 
     app.register_blueprint(bp)
-    app.add_url_rule("/about", "about", shelf)
-    app.add_url_rule("/roses/<int:id>", "rose", lambda id: str(id))
+    app.add_url_rule("/a-test-page", "a_test_page", shelf)
+    app.add_url_rule("/a-test-shop/roses/<int:id>", "a_test_rose", lambda id: str(id))
 
 
 @on_sqlite
 @pytest.mark.parametrize(("number", "status"), [(2**31 - 1, 200), (2**31, 404), (2**64, 404)])
 def test_a_number_in_a_url_that_no_database_can_store_is_not_found(shop, client, number, status):
-    assert client.get(f"/roses/{number}").status_code == status
+    assert client.get(f"/a-test-shop/roses/{number}").status_code == status
 
 
 def unconfirmed(user):
@@ -74,9 +74,9 @@ def test_users_who_are_held_back_are_visitors_on_an_applications_public_pages(ap
     client.log_in(ada)
     standing(ada)
     db.session.commit()
-    for answer in (client.get("/shop/"), client.post("/shop/"), client.get("/about")):
+    for answer in (client.get("/a-test-shop/"), client.post("/a-test-shop/"), client.get("/a-test-page")):
         assert answer.text == "a rose for anybody"
-    for page in ("/shop/orders", "/shop/ours", "/shop/sure", "/account"):
+    for page in ("/a-test-shop/orders", "/a-test-shop/ours", "/a-test-shop/sure", "/account"):
         assert client.get(page).location == HELD[standing], page
         assert client.get(page, headers={"Accept": "application/json"}).status_code == 403, page
     assert client.get("/auth/logout").status_code == 200
@@ -85,10 +85,10 @@ def test_users_who_are_held_back_are_visitors_on_an_applications_public_pages(ap
 @on_sqlite
 def test_a_confirmed_user_returns_to_the_applications_page(client, bob, shop, outbox):
     client.log_in(bob)
-    client.get("/shop/orders")
+    client.get("/a-test-shop/orders")
     client.post("/auth/confirm")
-    assert client.get(outbox.link()).location == "/shop/orders"
-    assert client.get("/shop/").text == "a rose for bob"
+    assert client.get(outbox.link()).location == "/a-test-shop/orders"
+    assert client.get("/a-test-shop/").text == "a rose for bob"
 
 
 # A request loader (docs/token-authentication.md)
@@ -122,20 +122,20 @@ ADA, BOB = {"Authorization": "Bearer of-ada"}, {"Authorization": "Bearer of-bob"
 def test_a_request_loader_authenticates_one_request(app, shop, tokens):
     api = app.test_client(use_cookies=False)
     for ask in (api.get, api.post):
-        answer = ask("/shop/api/me", headers=ADA)
+        answer = ask("/a-test-shop/api/me", headers=ADA)
         assert (answer.json, "Set-Cookie" in answer.headers) == ({"username": "ada"}, False)
-        assert ask("/shop/api/me", headers={"Accept": "application/json"}).status_code == 401
-        assert ask("/shop/api/me", headers={"Authorization": "Bearer x", "Accept": "*/*"}).status_code == 302
-    assert api.get("/shop/", headers=ADA).text == "a rose for ada"
+        assert ask("/a-test-shop/api/me", headers={"Accept": "application/json"}).status_code == 401
+        assert ask("/a-test-shop/api/me", headers={"Authorization": "Bearer x", "Accept": "*/*"}).status_code == 302
+    assert api.get("/a-test-shop/", headers=ADA).text == "a rose for ada"
 
 
 @on_sqlite
 def test_a_request_loader_authenticates_no_unconfirmed_or_deactivated_user(app, ada, shop, tokens):
     api = app.test_client(use_cookies=False)
-    assert api.get("/shop/api/me", headers=BOB | {"Accept": "application/json"}).status_code == 403
+    assert api.get("/a-test-shop/api/me", headers=BOB | {"Accept": "application/json"}).status_code == 403
     ada.deactivated_at = clock.now()
     db.session.commit()
-    assert api.get("/shop/api/me", headers=ADA | {"Accept": "application/json"}).status_code == 401
+    assert api.get("/a-test-shop/api/me", headers=ADA | {"Accept": "application/json"}).status_code == 401
 
 
 @on_sqlite
@@ -153,5 +153,5 @@ def test_no_page_fails_for_a_user_without_a_session_row(app, ada, shop, tokens):
             }
             with api.open(rule.rule, method=method, headers=ADA, data=form if method == "POST" else None) as answer:
                 assert answer.status_code < 500, rule.rule
-    assert api.get("/shop/sure", headers=ADA).status_code == 403
+    assert api.get("/a-test-shop/sure", headers=ADA).status_code == 403
     assert api.get("/account", headers=ADA).status_code == 200

@@ -25,7 +25,7 @@ pytestmark = on_sqlite
 @pytest.fixture(autouse=True)
 def tools(own_app, app):
     """Pages of an application: anyone looks at the tools, only users borrow one."""
-    bp = Blueprint("tools", __name__, url_prefix="/tools")
+    bp = Blueprint("a_test_shed", __name__, url_prefix="/a-test-shed")
 
     @bp.route("", methods=["GET", "POST"])
     def look():
@@ -45,7 +45,7 @@ def tools(own_app, app):
 
 
 def register(client, **changes):
-    return client.post("/auth/register?next=/tools", data=FORM | changes, follow_redirects=True)
+    return client.post("/auth/register?next=/a-test-shed", data=FORM | changes, follow_redirects=True)
 
 
 def add_passkey(client, next_url):
@@ -60,7 +60,7 @@ def topbar(page):
 
 
 def assert_arrived(page):
-    assert page.request.path == "/tools"
+    assert page.request.path == "/a-test-shed"
     assert "Your email address is confirmed. Welcome." in page.text
     assert "Tools of eve@example.com" in page.text
 
@@ -69,7 +69,7 @@ def test_registration_leads_to_the_confirmation_and_its_code_back_to_a_public_pa
     page = register(client)
     assert page.request.path == "/auth/unconfirmed"
     assert "We sent a link and a code" in page.text
-    client.get("/tools")
+    client.get("/a-test-shed")
     code = {"code": code_in(outbox()[0])}
     assert_arrived(client.post("/auth/unconfirmed", data=code, follow_redirects=True))
 
@@ -83,7 +83,7 @@ def test_login_of_an_unconfirmed_user_leads_to_the_confirmation_and_then_to_a_pu
     client.post("/auth/register", data=FORM)
     client.post("/auth/logout")
     form = {"login": "eve", "password": FORM["password"]}
-    page = client.post("/auth/login?next=/tools", data=form, follow_redirects=True)
+    page = client.post("/auth/login?next=/a-test-shed", data=form, follow_redirects=True)
     assert page.request.path == "/auth/unconfirmed"
     assert_arrived(client.get(outbox.link(), follow_redirects=True))
 
@@ -104,7 +104,9 @@ def test_the_page_of_one_user_is_not_that_of_the_next_one_in_this_browser(client
 
 
 def test_a_script_that_logs_in_an_unconfirmed_user_is_led_to_the_confirmation(client, bob):
-    answer = client.post("/auth/login?next=/tools", data={"login": "bob", "password": FORM["password"]}, headers=JSON)
+    answer = client.post(
+        "/auth/login?next=/a-test-shed", data={"login": "bob", "password": FORM["password"]}, headers=JSON
+    )
     assert answer.json == {"logged_in": True, "next": "/auth/unconfirmed"}
 
 
@@ -123,9 +125,9 @@ def test_registration_without_passwords_leads_back_and_offers_a_passkey_there(cl
     assert_arrived(page)
     assert OFFER in page.text
     assert "instead of a link by email" in page.text
-    assert 'action="/auth/passkeys?next=/tools"' in page.text
-    assert OFFER not in client.get("/tools").text
-    assert add_passkey(client, "/tools").location == "/tools"
+    assert 'action="/auth/passkeys?next=/a-test-shed"' in page.text
+    assert OFFER not in client.get("/a-test-shed").text
+    assert add_passkey(client, "/a-test-shed").location == "/a-test-shed"
 
 
 @pytest.mark.parametrize(
@@ -133,18 +135,18 @@ def test_registration_without_passwords_leads_back_and_offers_a_passkey_there(cl
 )
 def test_registration_without_passwords_and_confirmation_offers_a_passkey_at_once(client):
     page = register(client)
-    assert (page.request.path, OFFER in page.text) == ("/tools", True)
+    assert (page.request.path, OFFER in page.text) == ("/a-test-shed", True)
 
 
 def test_registration_with_a_passkey_leads_to_the_passkeys_and_then_back(client, outbox):
     form = {name: value for name, value in FORM.items() if "password" not in name}
-    page = client.post("/auth/register?next=/tools", data=form | {"by_passkey": "y"}, follow_redirects=True)
+    page = client.post("/auth/register?next=/a-test-shed", data=form | {"by_passkey": "y"}, follow_redirects=True)
     assert re.search(r"alert-info.*?Confirm your email address first, then add a passkey\.", page.text, re.DOTALL)
     assert "alert-success" not in page.text
     page = client.get(outbox.link(), follow_redirects=True)
     assert page.request.path == "/auth/passkeys"
-    assert '<a class="btn btn-outline" href="/tools">Continue</a>' in page.text
-    assert 'action="/auth/passkeys?next=/tools"' in page.text
+    assert '<a class="btn btn-outline" href="/a-test-shed">Continue</a>' in page.text
+    assert 'action="/auth/passkeys?next=/a-test-shed"' in page.text
     assert add_passkey(client, "https://evil.example").location == "/auth/passkeys"
     assert ">Continue</a>" not in client.get("/auth/passkeys").text
 
@@ -153,21 +155,21 @@ def test_registration_with_a_passkey_leads_to_the_passkeys_and_then_back(client,
 def test_registration_leads_to_the_passkeys_where_nothing_else_logs_in(client, outbox):
     register(client)
     page = client.get(outbox.link(), follow_redirects=True)
-    assert page.request.full_path == "/auth/passkeys?next=/tools"
+    assert page.request.full_path == "/auth/passkeys?next=/a-test-shed"
 
 
 # The top bar of an application's own pages
 
 
 def test_top_bar_leads_back_to_the_page_of_the_application(client, app):
-    links = topbar(client.get("/tools?size=5&all"))
-    back = "next=/tools?size%3D5%26all"
+    links = topbar(client.get("/a-test-shed?size=5&all"))
+    back = "next=/a-test-shed?size%3D5%26all"
     assert (links["Log in"], links["Create account"]) == (f"/auth/login?{back}", f"/auth/register?{back}")
-    page = client.get("/auth/login?next=/tools")
-    assert topbar(page)["Create account"] == "/auth/register?next=/tools"
+    page = client.get("/auth/login?next=/a-test-shed")
+    assert topbar(page)["Create account"] == "/auth/register?next=/a-test-shed"
 
 
-@pytest.mark.parametrize("path", ["/", "/auth/login", "/auth/register", "/nowhere", "/tools/broken"])
+@pytest.mark.parametrize("path", ["/", "/auth/login", "/auth/register", "/nowhere", "/a-test-shed/broken"])
 def test_top_bar_of_account_pages_and_errors_leads_back_to_no_page(client, path):
     links = topbar(client.get(path))
     assert links.get("Log in", "/auth/login") == "/auth/login"
@@ -175,13 +177,16 @@ def test_top_bar_of_account_pages_and_errors_leads_back_to_no_page(client, path)
 
 
 def test_top_bar_of_an_answer_to_a_form_names_no_page_of_another_site(client):
-    for referer, back in (("https://evil.example/tools", ""), ("http://localhost/tools", "?next=/tools")):
-        page = client.post("/tools", headers={"Referer": referer})
+    for referer, back in (
+        ("https://evil.example/a-test-shed", ""),
+        ("http://localhost/a-test-shed", "?next=/a-test-shed"),
+    ):
+        page = client.post("/a-test-shed", headers={"Referer": referer})
         assert topbar(page)["Log in"] == f"/auth/login{back}"
 
 
 def test_caching_of_public_pages_does_not_change(client):
-    page = client.get("/tools")
+    page = client.get("/a-test-shed")
     assert "Set-Cookie" not in page.headers
 
 
@@ -210,7 +215,7 @@ def test_top_bar_tells_a_user_who_is_held_back_what_to_do(client, ada, standing)
     client.log_in(ada)
     standing(ada)
     db.session.commit()
-    page = client.get("/tools")
+    page = client.get("/a-test-shed")
     assert "Tools of anybody" in page.text
     links = topbar(page)
     assert {words: links[words] for words in links if words not in {"Flasky", "Log out"}} == HELD[standing]
@@ -221,8 +226,8 @@ def test_top_bar_tells_a_user_who_is_held_back_what_to_do(client, ada, standing)
 
 
 def test_a_form_that_needs_a_login_leads_back_to_its_page(client, ada, bob):
-    ours = {"Referer": "http://localhost/tools?size=5"}
-    assert client.post("/tools/borrow", headers=ours).location == "/auth/login?next=/tools?size%3D5"
-    assert client.post("/tools/borrow", headers={"Referer": "https://evil.example/x"}).location == "/auth/login"
-    assert client.post("/tools/borrow").location == "/auth/login"
+    ours = {"Referer": "http://localhost/a-test-shed?size=5"}
+    assert client.post("/a-test-shed/borrow", headers=ours).location == "/auth/login?next=/a-test-shed?size%3D5"
+    assert client.post("/a-test-shed/borrow", headers={"Referer": "https://evil.example/x"}).location == "/auth/login"
+    assert client.post("/a-test-shed/borrow").location == "/auth/login"
     assert client.post("/auth/confirm", headers=ours).location == "/auth/login"

@@ -27,14 +27,14 @@ BANNER = "<bdi>eve@example.com</bdi> isn't confirmed yet."
 @pytest.fixture
 def shop(own_app, app):
     """Pages of an application: anyone with an account looks, only people with a confirmed address pay."""
-    bp = Blueprint("shop", "shop")
+    bp = Blueprint("a_test_shop", "shop")
 
-    @bp.route("/shop")
+    @bp.route("/a-test-shop")
     @login_required
     def look():
         return f"{current_user.email} looks"
 
-    @bp.route("/shop/pay", methods=["GET", "POST"])
+    @bp.route("/a-test-shop/pay", methods=["GET", "POST"])
     @confirmation_required
     def pay():
         return f"{current_user.email} pays"
@@ -66,15 +66,15 @@ def eve():
 def test_users_confirm_later_and_only_where_a_view_asks(client, outbox, shop, confirmed):
     page = register(client)
     assert (page.request.path, "Hello, <bdi>eve</bdi>!" in page.text, BANNER in page.text) == ("/", True, True)
-    assert client.get("/shop").text == "eve@example.com looks"
-    page = client.get("/shop/pay?cart=1", follow_redirects=True)
+    assert client.get("/a-test-shop").text == "eve@example.com looks"
+    page = client.get("/a-test-shop/pay?cart=1", follow_redirects=True)
     assert page.request.path == "/auth/unconfirmed"
     assert "Confirm your email address first." in page.text
     assert BANNER not in page.text
     assert not eve().confirmed
     assert confirmed == []
     answer = client.post("/auth/unconfirmed", data={"code": code_in(outbox()[0])})
-    assert answer.location == "/shop/pay?cart=1"
+    assert answer.location == "/a-test-shop/pay?cart=1"
     assert client.get(answer.location).text == "eve@example.com pays"
     assert (eve().confirmed, confirmed) == (True, ["eve@example.com"])
     assert BANNER not in client.get("/").text
@@ -83,29 +83,29 @@ def test_users_confirm_later_and_only_where_a_view_asks(client, outbox, shop, co
 @LATER
 def test_the_emailed_link_confirms_later_and_leads_back(client, outbox, shop):
     register(client)
-    client.get("/shop/pay")
-    assert client.get(outbox.link()).location == "/shop/pay"
+    client.get("/a-test-shop/pay")
+    assert client.get(outbox.link()).location == "/a-test-shop/pay"
     assert eve().confirmed
 
 
 @LATER
 def test_a_view_that_asks_for_confirmation_answers_visitors_posts_and_scripts(client, another_client, shop):
-    assert client.get("/shop/pay").location == "/auth/login?next=/shop/pay"
+    assert client.get("/a-test-shop/pay").location == "/auth/login?next=/a-test-shop/pay"
     register(client)
-    assert client.post("/shop/pay").location == "/auth/unconfirmed"
-    assert client.get("/shop/pay", headers=JSON).status_code == 403
+    assert client.post("/a-test-shop/pay").location == "/auth/unconfirmed"
+    assert client.get("/a-test-shop/pay", headers=JSON).status_code == 403
 
 
 @OFF
 def test_a_view_that_asks_for_confirmation_is_open_if_it_is_off(client, another_client, outbox, shop):
     register(client)
-    assert client.get("/shop/pay").text == "eve@example.com pays"
-    assert another_client.get("/shop/pay").location == "/auth/login?next=/shop/pay"
+    assert client.get("/a-test-shop/pay").text == "eve@example.com pays"
+    assert another_client.get("/a-test-shop/pay").location == "/auth/login?next=/a-test-shop/pay"
 
 
 def test_a_view_that_asks_for_confirmation_is_closed_like_the_others_if_it_is_required(own_app, client, shop, bob):
     client.log_in(bob)
-    assert client.get("/shop/pay").location == "/auth/unconfirmed"
+    assert client.get("/a-test-shop/pay").location == "/auth/unconfirmed"
 
 
 @NOT_REQUIRED

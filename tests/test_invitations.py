@@ -224,11 +224,11 @@ def test_an_elevated_invitation_ends_with_the_permissions_of_the_administrator(c
 
 
 def test_an_invitation_ends_with_its_role(client, invite):
-    db.session.add(Role(name="gardener", permissions=1))
+    db.session.add(Role(name="harvester", permissions=1))
     db.session.commit()
-    link = invite(role="gardener")
+    link = invite(role="harvester")
     assert client.get(link).status_code == 200
-    db.session.delete(db.session.get(Role, "gardener"))
+    db.session.delete(db.session.get(Role, "harvester"))
     db.session.commit()
     assert is_over(client, link)
 
@@ -281,9 +281,9 @@ def test_the_owner_of_an_account_logs_in_to_accept_and_never_loses_permissions(c
 
 
 def test_accepting_keeps_the_role_that_has_other_permissions(client, ada, invite):
-    db.session.add(Role(name="gardener", permissions=7 | 256))
+    db.session.add(Role(name="harvester", permissions=7 | 256))
     db.session.commit()
-    link = invite(role="gardener")
+    link = invite(role="harvester")
     ada.role, ada.email = db.session.get(Role, "moderator"), EVE
     db.session.commit()
     client.log_in(ada)

@@ -6,7 +6,9 @@ from typing import NamedTuple
 import pytest
 from flask import has_request_context, request
 from flask_login import current_user
+from flask_mail import email_dispatched
 from sqlalchemy import event
+from support.applications import SIGNALS
 from support.clients import PASSWORD
 from support.flows import Tour, registration
 from support.ours import is_ours
@@ -57,9 +59,15 @@ GROWS_NEVER = {"jobs", "roles", "alembic_version"}
 
 
 @pytest.fixture
-def asked(app):
-    """What requests ask the database: pairs of a statement and its values, as they go there, but for owners' tables."""
+def asked(app, monkeypatch):
+    """What requests of ours ask the database: pairs of a statement and its values, as they go there.
+
+    Owners' tables are left out, and receivers of signals, which are theirs, hear nothing.
+    """
     asked = []
+    for signal in SIGNALS:
+        if signal is not email_dispatched:
+            monkeypatch.setattr(signal, "receivers", {})
     theirs = {mapper.local_table.name for mapper in db.Model.registry.mappers if not is_ours(mapper.class_)}
 
     def note(connection, cursor, statement, values, *_):

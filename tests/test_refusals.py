@@ -25,8 +25,8 @@ def developer(make_app, databases, tmp_path, caplog):
         "MAIL_DELIVERY": "off",
     }
     with make_app("development", databases("sqlite"), settings | {"WTF_CSRF_ENABLED": False}) as app:
-        app.add_url_rule("/shop/page", "page", view_func=lambda: render_template_string(PAGE))
-        app.add_url_rule("/shop/small", "small", view_func=lambda: "small", methods=["POST"])
+        app.add_url_rule("/a-test-shop/page", "page", view_func=lambda: render_template_string(PAGE))
+        app.add_url_rule("/a-test-shop/small", "small", view_func=lambda: "small", methods=["POST"])
         caplog.set_level(logging.WARNING, "app.dev.refusals")
         yield app
 
@@ -39,13 +39,13 @@ def said(caplog):
 
 def test_log_names_the_limit_that_refused_a_request(developer, caplog):
     client = developer.test_client()
-    client.post("/shop/small", data=upload(70_000))
+    client.post("/a-test-shop/small", data=upload(70_000))
     [sentence] = said(caplog)
-    assert sentence.startswith("POST /shop/small was refused as too large. It has 70")
+    assert sentence.startswith("POST /a-test-shop/small was refused as too large. It has 70")
     assert sentence.endswith(
         "65536 are allowed: raise MAX_CONTENT_LENGTH, or decorate the view with @max_content_length()."
     )
-    client.post("/shop/small", data={"story": "x" * 20_000})
+    client.post("/a-test-shop/small", data={"story": "x" * 20_000})
     [sentence] = said(caplog)
     assert "LONGER_FIELDS" in sentence
 
@@ -61,13 +61,13 @@ def test_log_names_the_limit_that_refused_a_request(developer, caplog):
 def test_log_names_what_a_browser_refused(developer, caplog, directive, blocked, remedy):
     client = developer.test_client()
     assert client.get("/").headers["Content-Security-Policy"].endswith("; report-uri /dev/csp-report")
-    page = "http://localhost/shop\r\nFORGED"
+    page = "http://localhost/a-test-shop\r\nFORGED"
     report = {"csp-report": {"document-uri": page, "blocked-uri": blocked, "effective-directive": directive}}
     answer = client.post("/dev/csp-report", json=report, content_type="application/csp-report")
     assert answer.status_code == 204
     [sentence] = said(caplog)
     assert sentence.startswith(
-        f"http://localhost/shopFORGED: the browser refused {blocked} because of the policy's {directive}."
+        f"http://localhost/a-test-shopFORGED: the browser refused {blocked} because of the policy's {directive}."
     )
     assert sentence.endswith(remedy)
 
@@ -83,10 +83,10 @@ def test_a_report_of_any_shape_is_accepted(developer, body):
 
 
 def test_log_names_the_parts_of_bootstrap_that_are_left_out(developer, caplog):
-    developer.test_client().get("/shop/page")
-    assert said(caplog) == ["/shop/page uses parts of Bootstrap that need FULL_BOOTSTRAP=1: accordion modal"]
+    developer.test_client().get("/a-test-shop/page")
+    assert said(caplog) == ["/a-test-shop/page uses parts of Bootstrap that need FULL_BOOTSTRAP=1: accordion modal"]
     developer.config["FULL_BOOTSTRAP"] = True
-    developer.test_client().get("/shop/page")
+    developer.test_client().get("/a-test-shop/page")
     assert said(caplog) == []
 
 
@@ -94,4 +94,4 @@ def test_our_pages_use_no_part_of_bootstrap_that_is_left_out(developer, caplog):
     client = developer.test_client()
     for _, address in addresses(developer, "GET"):
         client.get(address, buffered=True).close()
-    assert [sentence for sentence in said(caplog) if "/shop/" not in sentence] == []
+    assert [sentence for sentence in said(caplog) if "/a-test-shop/" not in sentence] == []

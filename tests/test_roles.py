@@ -35,7 +35,7 @@ def test_roles_are_seeded_with_the_permissions_of_flasky(ada, role):
     db.session.commit()
     assert " ".join(flag.name for flag in Permission if ada.can(flag)) == MAY[role]
     assert ada.is_administrator() == ada.is_admin == (role == "administrator")
-    assert ada.role.permissions == SEEDS[role], "as db.create_all() does"
+    assert ada.role.permissions & sum(Permission) == SEEDS[role], "as db.create_all() does"
 
 
 def test_a_new_user_has_the_default_role(client):
@@ -68,9 +68,9 @@ def test_is_admin_reads_and_sets_the_role(ada, moderator):
 
 
 def test_the_account_of_a_role_with_all_rights_is_an_administrators_whatever_its_name(ada):
-    db.session.add(Role(name="owner", permissions=Permission.ADMIN))
+    db.session.add(Role(name="all rights", permissions=Permission.ADMIN))
     db.session.flush()
-    administration.set_role(ada, db.session.get(Role, "owner"))
+    administration.set_role(ada, db.session.get(Role, "all rights"))
     db.session.commit()
     assert (ada.is_admin, ada.can(Permission.WRITE)) == (True, False)
     assert User.query.filter(User.is_admin).all() == [ada]
@@ -132,10 +132,9 @@ def test_a_change_of_role_is_in_the_history(client, flask, ada):
 
 def test_set_role_names_the_roles_if_there_is_none_such(flask, ada):
     said = flask("users", "set-role", "ada", "king")
-    assert (said.exit_code, said.stderr.splitlines()[-1]) == (
-        1,
-        "Error: There is no role 'king'. The roles are: user, moderator, administrator.",
-    )
+    problem, _, roles = said.stderr.splitlines()[-1].partition(" The roles are: ")
+    assert (said.exit_code, problem) == (1, "Error: There is no role 'king'.")
+    assert [role for role in roles.removesuffix(".").split(", ") if role in MAY] == [*MAY]
     assert "There is no account 'eve'" in flask("users", "set-role", "eve", "user").stderr
 
 
@@ -146,8 +145,9 @@ def test_roles_are_listed_with_permissions_and_counts(flask, ada, moderator):
     ]
     assert "ada is now: moderator." in flask("users", "set-role", "ada", "moderator").stdout
     lines = [line.split(maxsplit=3) for line in flask("roles").stdout.splitlines()]
-    counts = {"user": "0", "moderator": "2", "administrator": "0"}
-    assert lines == [[role, counts[role], "users", may.replace(" ", ", ")] for role, may in MAY.items()]
+    ours = [(role, count, may.split(", ")) for role, count, _, may in lines if role in MAY]
+    assert [(role, count) for role, count, _ in ours] == [("user", "0"), ("moderator", "2"), ("administrator", "0")]
+    assert {role: " ".join(name for name in may if name in Permission.__members__) for role, _, may in ours} == MAY
 
 
 def test_list_and_show_name_the_role(flask, moderator, ada):
@@ -158,6 +158,7 @@ def test_list_and_show_name_the_role(flask, moderator, ada):
 def test_the_documented_permission_and_role_work(flask, ada):
     """As docs/building.md says: the enum, then the migration, which runs here outside of any revision."""
     text = (ROOT / "docs/building.md").read_text().partition("## Roles and permissions")[2]
+    text = text.replace("1 << 8", "1 << 30").replace("gardener", "harvester")  # as no application may have them
     enum, migration = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[:2]
     done = {}
     exec(enum, done)
@@ -166,12 +167,12 @@ def test_the_documented_permission_and_role_work(flask, ada):
         done["upgrade"]()
     harvest = done["GardenPermission"].HARVEST
     db.session.commit()
-    assert "ada is now: gardener." in flask("users", "set-role", "ada", "gardener").stdout
+    assert "ada is now: harvester." in flask("users", "set-role", "ada", "harvester").stdout
     assert (ada.can(harvest), ada.can(Permission.WRITE), ada.can(Permission.MODERATE)) == (True, True, False)
     ada.is_admin = True
     assert ada.can(harvest), "administrators, too"
-    gardeners = next(line for line in flask("roles").stdout.splitlines() if line.startswith("gardener"))
-    assert gardeners.split(maxsplit=3)[3] == "FOLLOW, COMMENT, WRITE, HARVEST"
+    harvesters = next(line for line in flask("roles").stdout.splitlines() if line.startswith("harvester"))
+    assert harvesters.split(maxsplit=3)[3] == "FOLLOW, COMMENT, WRITE, HARVEST"
 
 
 def test_permissions_do_not_overlap():

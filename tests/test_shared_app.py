@@ -120,7 +120,7 @@ def test_a_browser_of_the_next_test_is_a_stranger(app, client, ada, next_test):
 SETUP = {
     "route": lambda app: app.add_url_rule("/rose", "rose", lambda: "red"),
     "hook": lambda app: app.before_request(lambda: "red"),
-    "blueprint": lambda app: app.register_blueprint(Blueprint("garden", __name__)),
+    "blueprint": lambda app: app.register_blueprint(Blueprint("a_test_garden", __name__)),
     "error page": lambda app: app.register_error_handler(404, lambda _: "red"),
 }
 

@@ -19,7 +19,7 @@ from app import switches
 from app.accounts import sessions
 from app.cli.users import users
 from app.email.outbox import recipient_hash
-from app.email.templates import Email
+from app.email.templates import Email, EmailTemplate
 from app.extensions import db
 from app.models import AuditAction, Device, PasskeyRequirement, User
 from app.request_state import SessionKey
@@ -459,7 +459,7 @@ def test_everything_is_on_by_default(app):
 @pytest.mark.parametrize("settings", [{"CAPTCHA": "altcha"}])
 def test_every_name_that_a_switch_removes_exists(own_app, app):
     modules = {view.__module__ for view in app.view_functions.values()} | {"app.dev.mock_provider"}
-    emails = {f"email/{name}" for name in Email}
+    emails = {f"email/{name}" for register in EmailTemplate.__subclasses__() for name in register}
     options = {f"--{option.name}" for command in users.commands.values() for option in command.params}
     named = {name for removed in switches.REMOVES.values() for name in removed.split()}
     assert named <= modules | emails | options | users.commands.keys() | app.view_functions.keys()
