@@ -891,10 +891,35 @@ def test_commands_report_a_database_without_tables(tmp_path):
     result = empty.test_cli_runner(catch_exceptions=False).invoke(args=["users", "list"])
     assert result.exit_code == 1
     assert "no such table: users" in result.stderr
-    assert "has `flask db upgrade` been run?" in result.stderr
+    assert "Run: flask db upgrade" in result.stderr
     assert "Traceback" not in result.output
     with empty.app_context():
         db.engine.dispose()
+
+
+DOWN = {
+    "sqlite:////proc/nowhere/flasky.db": "Error: There is no file /proc/nowhere/flasky.db. If it was moved or deleted",
+    "postgresql+psycopg://flasky@127.0.0.1:1/flasky": "Connection refused. Is PostgreSQL running, and can this machine",
+}
+OTHERS = [("roles",), ("fix-sequences",)]
+OTHERS += [("db", name) for name in ("upgrade", "downgrade", "current", "check", "stamp")]
+NEED_NO_DATABASE = [("mail", "bounces"), ("fix-sequences",)]
+
+
+@pytest.fixture(scope="module", params=DOWN, ids=["sqlite", "postgresql"])
+def without_database(request):
+    """Return an application whose database can't be reached, and what its commands say."""
+    return create_app("testing", SQLALCHEMY_DATABASE_URI=request.param), DOWN[request.param]
+
+
+@pytest.mark.parametrize("command", [*EACH, *OTHERS], ids=" ".join)
+def test_every_command_explains_that_the_database_is_down(without_database, command):
+    app, words = without_database
+    result = app.test_cli_runner(catch_exceptions=False).invoke(args=command, input=EVE)
+    if result.exit_code or command not in NEED_NO_DATABASE:
+        assert result.exit_code == 1
+        assert words in result.stderr
+        assert "sqlalche.me" not in result.stderr
 
 
 def test_commands_start_no_delivery_thread(app, flask, bob):

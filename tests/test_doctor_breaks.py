@@ -15,8 +15,8 @@ from urllib.request import build_opener, install_opener
 
 import dns.resolver
 import pytest
-from sqlalchemy import delete, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import delete, make_url, text
+from sqlalchemy.exc import DatabaseError, IntegrityError
 from support import captcha, pwned
 from support.browsing import served
 from support.databases import patient
@@ -29,7 +29,7 @@ from support.proxy import Proxy
 from app import clock, create_app, extensions
 from app.accounts import cleanup
 from app.database import is_duplicate, violated_constraint
-from app.doctor import CHECKS, Severity, examine, installation
+from app.doctor import CHECKS, Severity, database_errors, examine, installation
 from app.email import delivery
 from app.extensions import db
 from app.models import Job, OutboxEmail, User
@@ -613,6 +613,77 @@ def test_an_id_that_postgresql_gives_twice_is_no_name_that_is_taken(app, ada):
     with pytest.raises(IntegrityError, match="username_key") as refused:
         db.session.flush()
     assert is_duplicate(refused.value)
+
+
+def test_a_file_of_sqlite_that_can_not_be_opened_has_its_remedy(tmp_path):
+    """As in a folder that this user cannot enter. Not even root can open a file with such a long name."""
+    elsewhere = create_app("testing", SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path}/{'long' * 100}.db")
+    with elsewhere.app_context():
+        (finding,) = examine("database")
+        assert "can't be opened: File name too long." in finding.cause
+        assert finding.remedy == "Let this user enter its folder, or correct DATABASE_URL."
+        assert examine("disks") == []
+
+
+FULL = "PRAGMA max_page_count=1; CREATE TABLE garden AS SELECT zeroblob(9000000)"
+READ_ONLY = "PRAGMA query_only=1; CREATE TABLE garden (name)"
+
+
+@pytest.mark.parametrize(
+    ("script", "cause", "remedy"),
+    [
+        (FULL, "Database error: database or disk is full.", "Make room on the disk of the database."),
+        (READ_ONLY, "Database error: attempt to write a readonly database.", "Let this user write to its file"),
+        ("SELECT * FROM garden", "Database error: no such table: garden.", "Run: flask db upgrade"),
+        ("garden", 'Database error: near "garden": syntax error.', "Is DATABASE_URL right, and has `flask db upgrade`"),
+    ],
+)
+def test_errors_of_sqlite_have_their_remedies(site, script, cause, remedy):
+    before, _, failing = script.rpartition("; ")
+    db.session.execute(text(before or "SELECT 1"))
+    with pytest.raises(DatabaseError) as error:
+        db.session.execute(text(failing))
+    db.session().invalidate()  # the connection, with its pragmas
+    found = database_errors.explain(error.value)
+    assert (found.cause, remedy in found.remedy) == (cause, True), found
+
+
+@pytest.mark.extended
+@on_postgresql
+@pytest.mark.parametrize(
+    ("changes", "cause", "remedy"),
+    [
+        ({"username": "gardener"}, 'role "gardener" does not exist', "Create the role, or correct the one in DATABASE"),
+        ({"database": "garden"}, 'database "garden" does not exist', "Create the database, or correct its name"),
+        ({"host": "127.0.0.1", "port": 1, "query": {}}, "Connection refused.", "Is PostgreSQL running, and can"),
+        ({"host": "garden.invalid", "query": {}}, "garden.invalid", "can this machine reach the host and the port"),
+    ],
+)
+def test_a_database_url_that_leads_nowhere_has_its_remedy(app, client, changes, cause, remedy):
+    url = make_url(app.config["SQLALCHEMY_DATABASE_URI"]).set(**changes)
+    elsewhere = create_app("testing", SQLALCHEMY_DATABASE_URI=url.render_as_string(hide_password=False))
+    with elsewhere.app_context():
+        (finding,) = examine("database")
+    assert (cause in finding.cause, remedy in finding.remedy) == (True, True), finding
+
+
+@pytest.mark.extended
+@on_postgresql
+@pytest.mark.parametrize(
+    ("script", "remedy"),
+    [
+        ("SET TRANSACTION READ ONLY; CREATE TABLE garden ()", "Name the primary in DATABASE_URL"),
+        ("SET LOCAL ROLE pg_monitor; SELECT * FROM users", "Give the role in DATABASE_URL this right (GRANT)"),
+        ("SELECT * FROM garden", "Run: flask db upgrade"),
+    ],
+)
+def test_errors_of_postgresql_have_their_remedies(app, script, remedy):
+    before, _, failing = script.rpartition("; ")
+    db.session.execute(text(before or "SELECT 1"))
+    with pytest.raises(DatabaseError) as error:
+        db.session.execute(text(failing))
+    db.session.rollback()
+    assert remedy in database_errors.explain(error.value).remedy
 
 
 def test_an_env_file_without_secrets_may_be_readable(site):

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import wraps
 from typing import Any
@@ -12,6 +13,7 @@ from flask import current_app
 from flask.cli import AppGroup
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
+from app.doctor import database_errors
 from app.email.smtp_answers import one_line
 from app.extensions import db
 from app.models import Actor
@@ -29,7 +31,30 @@ class Commands(AppGroup):
         self, *args: Any, **options: Any
     ) -> Callable[[AnyCommand], click.Command]:
         decorate = super().command(*args, **options)
-        return lambda function: decorate(_for_administrators(function))
+        return lambda function: decorate(for_administrators(function))
+
+
+def for_administrators(function: AnyCommand) -> AnyCommand:
+    """Let a command print its database, record who acts, and explain database errors."""
+
+    @wraps(function)
+    def run(*args: Any, **options: Any) -> Any:
+        echo_database()
+        with explained_errors(), audit.acting_as(Actor.COMMAND_LINE):
+            return function(*args, **options)
+
+    return run
+
+
+@contextmanager
+def explained_errors() -> Iterator[None]:
+    """Exit with the cause and the remedy of a database error."""
+    try:
+        yield
+    except (DataError, OverflowError) as error:  # the second is SQLite's
+        raise click.ClickException(f"The database refuses a value: {_reason(error)}.") from error
+    except SQLAlchemyError as error:
+        raise click.ClickException(str(database_errors.explain(error))) from error
 
 
 def echo_database() -> None:
@@ -64,21 +89,6 @@ def _text(value: object) -> object:
     return one_line(value) if isinstance(value, str) else "never" if value is None else value
 
 
-def _for_administrators(function: AnyCommand) -> AnyCommand:
-    @wraps(function)
-    def run(*args: Any, **options: Any) -> Any:
-        echo_database()
-        try:
-            with audit.acting_as(Actor.COMMAND_LINE):
-                return function(*args, **options)
-        except (DataError, OverflowError) as error:  # the second is SQLite's
-            raise click.ClickException(f"The database refuses a value: {_reason(error)}.") from error
-        except SQLAlchemyError as error:
-            advice = "Is DATABASE_URL right, and has `flask db upgrade` been run?"
-            raise click.ClickException(f"Database error: {_reason(error)}. {advice}") from error
-
-    return run
-
-
 def _reason(error: Exception) -> str:
-    return str(getattr(error, "orig", None) or error).partition("\n")[0]
+    return str(getattr(error, "orig", None) or error).partition("
+")[0]

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import click
 from flask import current_app
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.cli.commands import Commands, echo_row, json_option
 from app.models import User
@@ -57,5 +58,8 @@ def _entries(name: str | None) -> list[Entry]:
         if name is None:
             return list(report.entries())
         return report.entries_of(name, *([user.username, user.email] if user else []))
+    except SQLAlchemyError:
+        raise
     except storage_errors() as error:
-        raise click.ClickException(f"The counters can't be reached: {error}") from error
+        advice = "Is REDIS_URL right, and is Redis running?"
+        raise click.ClickException(f"The counters can't be reached: {error}. {advice}") from error

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from flask import Flask
 
+from app.cli.commands import explained_errors
 from app.extensions import db
 
 if TYPE_CHECKING:
@@ -38,10 +39,17 @@ class Migrations:
 
 class Commands(click.Group):
     def make_context(self, *args: Any, **options: Any) -> click.Context:
-        from flask_migrate.cli import db as migrate_commands
+        from flask_migrate.cli import db
 
-        commands: click.Group = migrate_commands
-        return commands.make_context(*args, **options)
+        return Explained(db.name, db.commands, params=db.params, callback=db.callback).make_context(*args, **options)
+
+
+class Explained(click.Group):
+    """The commands of Flask-Migrate, which exit with the cause and the remedy of a database error."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with explained_errors():
+            return super().invoke(ctx)
 
 
 def init_app(app: Flask) -> None:

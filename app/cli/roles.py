@@ -5,7 +5,7 @@ from flask.cli import with_appcontext
 from sqlalchemy import func, select
 
 from app.accounts import administration
-from app.cli.commands import echo_database, echo_row, json_option
+from app.cli.commands import echo_row, for_administrators, json_option
 from app.cli.users import users, with_user
 from app.extensions import db
 from app.models import Role, User
@@ -13,10 +13,10 @@ from app.models import Role, User
 
 @click.command()
 @with_appcontext
+@for_administrators
 @json_option
 def roles(as_json: bool) -> None:
     """List the roles, with their permissions and the number of their users."""
-    echo_database()
     count = select(func.count()).where(User.role_name == Role.name).scalar_subquery()
     for role, number in db.session.execute(select(Role, count).order_by(Role.permissions)):
         row = {"role": role.name, "users": number, "permissions": role.permission_names}

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 from flask import Flask, current_app
 from flask.cli import with_appcontext
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.debug import DebuggedApplication
 from werkzeug.serving import WSGIRequestHandler, is_running_from_reloader, run_simple
 from werkzeug.wrappers import Request
 
 from app.dev import access
+from app.doctor import database_errors
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -52,7 +54,10 @@ def serve() -> None:
         from flask_migrate import upgrade
 
         logging.getLogger("alembic").setLevel(logging.WARNING)
-        upgrade()
+        try:
+            upgrade()
+        except SQLAlchemyError as error:
+            raise click.ClickException(str(database_errors.explain(error))) from error
         logging.getLogger("werkzeug").addFilter(lambda record: "development server" not in record.getMessage())
         home, mailbox = access.link("/"), access.link("/dev/mailbox")
         click.echo(f"\n  {app.config['APP_NAME']}   {home}\n  Mailbox  {mailbox}\n\n  Ctrl-C stops it.\n")

@@ -22,6 +22,7 @@ ROOM = 64 * 1024  # bytes; a disk with less is full
 LITTLE, LITTLE_PART = 1024**3, 0.05  # a recommendation, if less than both is free
 MORE_THAN_MEMORY = text("SELECT count(*) FROM unnest(array_fill(repeat('x', 1000), ARRAY[100]))")
 DISK_FULL = "53100"  # PostgreSQL: disk_full
+NAME_THE_PRIMARY = "Name the primary in DATABASE_URL, or turn the setting off."
 
 
 def disks() -> Iterator[Finding]:
@@ -29,7 +30,7 @@ def disks() -> Iterator[Finding]:
     for folder in (Path(tempfile.gettempdir()), Path(current_app.instance_path)):
         if folder.is_dir() and (problem := _unwritable(folder)):
             yield problem
-    if (file := _sqlite_file()) and file.exists():
+    if (file := _sqlite_file()) and os.path.exists(file):  # False if this user cannot enter its folder
         total, _, free = shutil.disk_usage(file)
         if free < min(LITTLE, total * LITTLE_PART):
             yield recommendation(f"Only {free // 1024**2} MB are free on the disk of {file}.", "Make room on it.")
@@ -49,9 +50,14 @@ def unwritable_file() -> Finding | None:
     file = _sqlite_file()
     if file is None:
         return None
-    if not file.exists():
+    try:
+        file.stat()
+    except (FileNotFoundError, NotADirectoryError):
         remedy = "If it was moved or deleted, put it back and restart the application. Otherwise, correct DATABASE_URL."
         return Finding(f"There is no file {file}.", remedy)
+    except OSError as error:
+        remedy = "Let this user enter its folder, or correct DATABASE_URL."
+        return Finding(f"{file} can't be opened: {error.strerror}.", remedy)
     if not os.access(file, os.W_OK):
         return Finding(f"{file} can't be written to.", "Is its disk mounted read-only? Let this user write to it.")
     return _unwritable(file.parent)
@@ -60,7 +66,7 @@ def unwritable_file() -> Finding | None:
 def _unwritable_postgresql() -> Finding | None:
     if db.session.scalar(text("SELECT current_setting('transaction_read_only')")) == "on":
         cause = "PostgreSQL is read-only: it is a standby, or default_transaction_read_only is on."
-        return Finding(cause, "Name the primary in DATABASE_URL, or turn the setting off.")
+        return Finding(cause, NAME_THE_PRIMARY)
     try:
         db.session.execute(text("SET LOCAL work_mem = 64"))  # kB, the least
         db.session.execute(MORE_THAN_MEMORY)

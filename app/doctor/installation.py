@@ -14,8 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import clock, orphans, schema, switches
 from app.accounts import jobs as runner
 from app.accounts import personal_data
-from app.doctor import disks
-from app.doctor.findings import Finding, Severity, explained, from_sentences, reason, recommendation
+from app.doctor import database_errors, disks
+from app.doctor.findings import Finding, Severity, explained, from_sentences, recommendation
 from app.email import bounces
 from app.extensions import db
 from app.models import OutboxEmail, User
@@ -68,8 +68,7 @@ def database() -> Iterator[Finding]:
     try:
         yield from _tables()
     except SQLAlchemyError as error:
-        unwritable = disks.unwritable_file()
-        yield unwritable or Finding(f"DATABASE_URL: {reason(error)}.", "Is it right, and is it migrated?")
+        yield database_errors.explain(error)
 
 
 def _tables() -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import schema
 from app.accounts.jobs import in_words
-from app.doctor import disks
+from app.doctor import database_errors, disks
 from app.main.views import bp
 from app.security import signing
 from app.security.token_purposes import TokenPurpose
@@ -43,8 +43,7 @@ def readyz() -> ResponseReturnValue:
     try:
         problem = schema.problem(was_ready="was_ready" in current_app.extensions) or disks.unwritable_database()
     except SQLAlchemyError as error:
-        advice = f"{type(error).__name__}. Check DATABASE_URL, and that the database is running."
-        problem = disks.unwritable_file() or advice
+        problem = database_errors.explain(error)
     except Exception as error:  # of a file in migrations/, or of that folder
         problem = f"The migrations can't be read: {in_words(error)}. Run: flask db heads"
     if problem is None:

@@ -107,6 +107,7 @@ def test_without_redis_login_works_and_each_process_counts_alone(app, browser_at
     assert len([record for record in caplog.records if record.name == "app.security.rate_limits.counters"]) == 1
     shown, why = (app.test_cli_runner().invoke(args=args) for args in (["limits", "show"], ["users", "why", "ada"]))
     assert "The counters can't be reached" in shown.stderr
+    assert "Is REDIS_URL right, and is Redis running?" in shown.stderr
     assert (why.exit_code, "The counters can't be reached" in why.stdout) == (0, True)
 
 
