@@ -1,5 +1,6 @@
 """The login delay: it grows with wrong passwords for one name, from any network; known devices are exempt."""
 
+import json
 import re
 from itertools import count
 
@@ -163,6 +164,22 @@ def test_guessing_notice_goes_to_confirmed_addresses_only(anywhere, bob, outbox,
     assert len(outbox()) == before
     [row] = db.session.scalars(select(OutboxEmail).where(OutboxEmail.name == Email.PASSWORD_GUESSING))
     assert (row.status, row.user_id) == ("obsolete", None)
+
+
+def test_limits_show_names_no_end_of_a_delay_that_has_not_begun_or_is_over(app, anywhere, ada, clock):
+    def shown(*options):
+        run = app.test_cli_runner(catch_exceptions=False).invoke
+        lines = run(args=["limits", "show", "ada", *options]).stdout.splitlines()
+        return next(line for line in lines if re.search(r"login_delay .* of |login_delay.*count", line))
+
+    guess(anywhere())
+    assert re.match(r"counted {29}login_delay +1 of 10 ", shown())
+    assert json.loads(shown("--json"))["until"] is None
+    for _ in range(9):
+        guess(anywhere())
+    assert re.match(r"refused  until \d{4}-\d\d-\d\d \d\d:\d\d UTC login_delay +10 of 10 ", shown())
+    clock.move(hours=1)
+    assert re.match(r"counted {29}login_delay +10 of 10 ", shown())
 
 
 @on_sqlite

@@ -90,5 +90,4 @@ def _text(value: object) -> object:
 
 
 def _reason(error: Exception) -> str:
-    return str(getattr(error, "orig", None) or error).partition("
-")[0]
+    return str(getattr(error, "orig", None) or error).partition("\n")[0]

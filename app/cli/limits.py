@@ -6,12 +6,15 @@ import click
 from flask import current_app
 from sqlalchemy.exc import SQLAlchemyError
 
+from app import clock
 from app.cli.commands import Commands, echo_row, json_option
 from app.models import User
 from app.security.rate_limits import report
 from app.security.rate_limits.counters import storage_errors
 from app.security.rate_limits.policies import POLICIES
 from app.security.rate_limits.report import Entry
+
+WHEN = "until {until}"
 
 limits = Commands("limits", help="Show the rate limits, and clear their counters.")
 
@@ -33,8 +36,9 @@ def show(name: str | None, as_json: bool) -> None:
     for entry in _entries(name):
         if name or entry.is_full:
             row = {field: getattr(entry, field) for field in ("policy", "count", "limit", "subject")}
-            until = datetime.fromtimestamp(entry.expires_at, UTC)
-            layout = "{state:8} until {until} {policy:16} {count} of {limit} {subject}"
+            ends_at = datetime.fromtimestamp(entry.expires_at, UTC)
+            until = ends_at if ends_at > clock.now() else None  # no delay has begun, or it is over
+            layout = f"{{state:8}} {WHEN if until else ' ' * 26} {{policy:16}} {{count}} of {{limit}} {{subject}}"
             echo_row(layout, as_json, state="refused" if entry.is_full else "counted", until=until, **row)
 
 

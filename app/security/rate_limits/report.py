@@ -29,7 +29,7 @@ class Entry:
     subject: str
     count: int
     limit: int
-    expires_at: float  # seconds since 1970
+    expires_at: float  # seconds since 1970; of a login delay its end, 0 if none has begun
     key: str
 
     @property
