@@ -1,6 +1,7 @@
 """`flask mail test`, and the login to the mail server by OAuth (XOAUTH2)."""
 
 import json
+import re
 from base64 import b64encode
 from urllib.parse import parse_qs
 
@@ -14,6 +15,7 @@ from support.smtp_answers import ANSWERS
 from support.waiting import PATIENCE
 
 from app import extensions
+from app.cli import mail_test
 from app.email import delivery
 from app.email.smtp_answers import explain
 
@@ -114,7 +116,9 @@ def test_mail_test_explains_each_answer_of_a_mail_server(flask, mail_server):
     for explanation, server.answer in one_of_each.items():
         result = flask("mail", "test", "ann@example.org")
         assert (result.exit_code, f"\n< {server.answer[:3]} " in result.stdout) == (1, True)
-        assert result.stderr.endswith(f"Error: {server.answer}\n{explanation}\n")
+        remedy = mail_test.REMEDIES.get(explanation.remedy, explanation.remedy)
+        assert result.stderr.endswith(f"Error: {server.answer}\n{explanation.cause} {remedy}\n")
+        assert not re.search("retried|flask mail retry", result.stderr), "the email is not in the outbox"
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,17 @@ from app.cli.mail import mail
 from app.email import delivery
 from app.email.message import new_message_id
 from app.email.rendering import render
-from app.email.smtp_answers import answer_of, decoded, explain, one_line
+from app.email.smtp_answers import LIMITED, REFUSED, RETRIED, answer_of, decoded, explain, one_line
 from app.email.templates import Email
 from app.models import OutboxEmail
 from app.models.logins import ascii_email, normal_email
 
+# The remedies for emails of the outbox, and those for this one, which is sent once.
+REMEDIES = {
+    RETRIED: "Run the command again in some minutes.",
+    LIMITED: "Run the command again later, or ask the provider for more.",
+    REFUSED: "The answer has the reason.",
+}
 MORE_DATA = 334  # the reply to a part of a login (RFC 4954)
 
 
@@ -61,7 +67,7 @@ def send_test(address: str) -> None:
                 connection.send(message)
     except (OSError, smtplib.SMTPException) as error:
         answer = answer_of(error)[1]
-        raise click.ClickException(f"{answer}\n{explain(answer) or ''}".rstrip()) from error
+        raise click.ClickException(f"{answer}\n{_explained(answer)}".rstrip()) from error
     click.echo(
         f"The mail server accepted the email to {email.recipient}. If it doesn't arrive, look in the spam folder."
     )
@@ -76,3 +82,8 @@ def _email(address: str) -> OutboxEmail:
     message_id = new_message_id(urlsplit(current_app.config["PUBLIC_URL"]).hostname or "")
     values = {"details": {}, "claims": {}, "created_at": clock.now(), "message_id": message_id}
     return OutboxEmail(name=Email.TEST, recipient=recipient, **values)
+
+
+def _explained(answer: str) -> str:
+    explanation = explain(answer)
+    return f"{explanation.cause} {REMEDIES.get(explanation.remedy, explanation.remedy)}" if explanation else ""

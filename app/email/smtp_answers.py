@@ -22,6 +22,8 @@ class Explanation:
 MAX_ANSWER = 500  # characters of an answer that are kept and read
 PORTS = "Set MAIL_PORT=587 and MAIL_USE_TLS=1, or MAIL_PORT=465 and MAIL_USE_SSL=1."
 RETRIED = "Nothing to do: the email is retried automatically."
+LIMITED = "The email is retried automatically unless the answer starts with 5. Ask the provider for more."
+REFUSED = "The answer has the reason. Then: flask mail retry --all"
 
 # The first pattern that an answer has, in any case, explains it.
 # fmt: off
@@ -91,7 +93,7 @@ ANSWERS: list[tuple[str, str, str]] = [
      "Nothing to do here: the recipient must make room."),
     (r"5\.4\.5\b|limit|throttl|too (many|much)|(sending|unusual) rate|^432|exceeded",
      "A limit of the provider has been reached.",
-     "The email is retried automatically unless the answer starts with 5. Ask the provider for more."),
+     LIMITED),
     (r"^4\d\d", "The mail server can't accept the email now, or waits for a second attempt.", RETRIED),
     (r"5\.1\.[012]\b|5\.1\.10|(user|recipient).*(unknown|not found|rejected)|(unknown|no such) (user|recipient)"
      r"|does not exist|mailbox (unavailable|not found)|domain not found", "The recipient's address doesn't exist.",
@@ -101,7 +103,7 @@ ANSWERS: list[tuple[str, str, str]] = [
      "Ask to be removed from the list that the answer names, or send through a provider (docs/email.md)."),
     (r"^5.*(spam|content|virus|policy)|5\.7\.1\b", "The mail server considers the email spam, or a rule forbids it.",
      "Add SPF, DKIM and DMARC records for MAIL_SENDER's domain, and ask that server's administrator about the rule."),
-    (r"^5\d\d", "The mail server refuses the email.", "The answer has the reason. Then: flask mail retry --all"),
+    (r"^5\d\d", "The mail server refuses the email.", REFUSED),
 ]
 # fmt: on
 
