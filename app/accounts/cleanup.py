@@ -19,7 +19,7 @@ from flask import current_app
 from sqlalchemy import ColumnElement, delete, exists, inspect, literal, select, tuple_, update
 from sqlalchemy.orm import InstrumentedAttribute
 
-from app import clock
+from app import clock, switches
 from app.accounts import account_deletion, credentials
 from app.accounts.jobs import Batches, Incomplete, in_words, log, register, registered, run, run_due, run_now
 from app.email.templates import Email
@@ -49,6 +49,7 @@ BATCH = 500  # rows in one transaction
 NOTICES_AT_ONCE = 10  # accounts that are deleted before the job waits for their emails to be sent
 MAX_WAITS = 20  # of half a second each, in case no process delivers emails
 MAX_NAMED = 10  # accounts in an error message
+UNREADABLE = "Secrets of authenticator apps that no key decrypts: {}."
 
 Moment = InstrumentedAttribute[datetime] | InstrumentedAttribute[datetime | None]
 
@@ -74,17 +75,24 @@ RETENTION: dict[str, tuple[Moment, timedelta, *tuple[ColumnElement[bool], ...]]]
 
 @register
 def secrets_on_old_keys() -> Batches:
-    """Encrypt the secrets of authenticator apps with the current key, so that the old keys can be removed."""
-    last = 0
+    """Encrypt the secrets of authenticator apps with the current key, so that the old keys can be removed.
+
+    Raises:
+        Incomplete: no key decrypts some of them.
+    """
+    last = unreadable = 0
     rows = select(Authenticator.id, Authenticator.secret).order_by(Authenticator.id).limit(BATCH)
-    has_older_keys = bool(current_app.config["SECRET_KEY_FALLBACKS"])
-    while has_older_keys and (found := db.session.execute(rows.where(Authenticator.id > last)).all()):
+    while found := db.session.execute(rows.where(Authenticator.id > last)).all():
         count = 0
         for last, secret in found:
             if renewed := signing.reencrypt("authenticator", secret):
                 same = update(Authenticator).where(Authenticator.id == last, Authenticator.secret == secret)
                 count += rows_changed(same.values(secret=renewed))
+            elif signing.decrypt("authenticator", secret) is None:
+                unreadable += 1
         yield count
+    if unreadable and switches.is_on("two_factor"):
+        raise Incomplete(UNREADABLE.format(unreadable))
 
 
 @register

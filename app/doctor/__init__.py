@@ -23,6 +23,7 @@ CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "clock": services.time_of_day,
     "emails": installation.outbox,
     "cleanup": installation.jobs,
+    "authenticator apps": installation.authenticator_apps,
     "PUBLIC_URL, TLS and proxies": proxies.public_url,
     "mail server": services.mail_server,
     "SPF, DKIM and DMARC": sender_domain.sender_domain,

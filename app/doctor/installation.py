@@ -14,11 +14,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import clock, orphans, schema, switches
 from app.accounts import jobs as runner
 from app.accounts import personal_data
+from app.accounts.cleanup import UNREADABLE
 from app.doctor import database_errors, disks
-from app.doctor.findings import Finding, Severity, explained, from_sentences, recommendation
+from app.doctor.findings import Finding, Severity, Skipped, explained, from_sentences, recommendation
 from app.email import bounces
 from app.extensions import db
-from app.models import OutboxEmail, User
+from app.models import Authenticator, OutboxEmail, User
 from app.models.outbox_email import Status
 from config import Config, Production
 from settings.environment import PROJECT
@@ -138,6 +139,15 @@ def _failed_emails(count: int, total: int) -> Finding:
     answer = db.session.scalar(usual.limit(1)) or ""
     cause = f"{count} of {total} emails failed within a week, most of them with: {answer or 'no answer'}."
     return explained(cause, answer, "Then: flask mail retry --all")
+
+
+def authenticator_apps() -> Iterator[Finding]:
+    """Check for secrets that were encrypted with a key that is no longer set."""
+    if not switches.is_on("two_factor"):
+        raise Skipped("TWO_FACTOR is 0")
+    if count := Authenticator.count_unreadable():
+        advice = "Add their key to SECRET_KEY_FALLBACKS. If it is lost, see docs/rotation.md."
+        yield Finding(UNREADABLE.format(count), advice)
 
 
 def jobs() -> Iterator[Finding]:

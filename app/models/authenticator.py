@@ -2,11 +2,11 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import ForeignKey, Text
+from sqlalchemy import ForeignKey, Text, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app import clock
-from app.extensions import Model
+from app.extensions import Model, db
 from app.models.credential import Credential
 from app.security import signing
 
@@ -30,3 +30,9 @@ class Authenticator(Credential, Model):
     def is_readable(self) -> bool:
         """Whether one of the configured keys decrypts the secret."""
         return signing.decrypt("authenticator", self.secret) is not None
+
+    @classmethod
+    def count_unreadable(cls) -> int:
+        """Count the apps whose secret none of the configured keys decrypts. This reads all of them."""
+        secrets = db.session.scalars(select(cls.secret).execution_options(yield_per=1000))
+        return sum(signing.decrypt("authenticator", secret) is None for secret in secrets)

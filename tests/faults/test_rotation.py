@@ -13,6 +13,7 @@ from support.pages import is_logged_in, notes
 from support.registration import FORM
 
 from app.accounts import cleanup
+from app.doctor import examine
 from app.extensions import db
 from app.models import Authenticator
 
@@ -128,11 +129,22 @@ def test_key_rotation_without_a_fallback_ends_sessions_and_links_on_clear_pages(
     assert is_logged_in(client)
 
 
-def test_without_fallbacks_no_secret_is_reencrypted(app, ada, phone, rotate):
+def test_secrets_that_no_key_decrypts_are_counted_and_not_changed(app, flask, ada, phone, rotate):
     rotate(())
     before = db.session.scalar(select(Authenticator.secret))
-    assert cleanup.run("secrets_on_old_keys", even_if_done=True).count == 0
+    run = flask("jobs", "run", "secrets_on_old_keys")
+    cause = "Secrets of authenticator apps that no key decrypts: 1."
+    assert (run.exit_code, run.stdout) == (1, f"secrets_on_old_keys: {cause}\n")
     assert db.session.scalar(select(Authenticator.secret)) == before
+    (finding,) = examine("authenticator apps")
+    assert str(finding) == f"{cause} Add their key to SECRET_KEY_FALLBACKS. If it is lost, see docs/rotation.md."
+    app.config["TWO_FACTOR"] = False
+    assert flask("jobs", "run", "secrets_on_old_keys").stdout == "secrets_on_old_keys: 0\n"
+    app.config.update(TWO_FACTOR=True, SECRET_KEY_FALLBACKS=(OLD,))
+    assert examine("authenticator apps") == []
+    assert [flask("jobs", "run", "secrets_on_old_keys").stdout for _ in range(2)] == [
+        f"secrets_on_old_keys: {count}\n" for count in (1, 0)
+    ]
 
 
 def test_the_guide_to_key_rotation_names_the_settings_and_commands():
