@@ -869,6 +869,9 @@ def test_unreadable_env_file_is_named(checkout):
     server = run_python("-c", "import flasky", cwd=checkout, **GOOD, PYTHON_DOTENV_DISABLED="0")
     _, problem = server.stderr.splitlines()
     assert problem == f"{checkout}/.env can't be read (UnicodeDecodeError). Save it as UTF-8, readable by this user."
+    read = {"FLASK_SKIP_DOTENV": "1", "PYTHON_DOTENV_DISABLED": "0"}  # docs/operating.md
+    doctor = run_python("-m", "flask", "--app", "flasky", "doctor", cwd=checkout, **GOOD, **read)
+    assert (doctor.returncode, problem in doctor.stdout) == (3, True), doctor.stderr
 
 
 # Domains of closed networks
