@@ -6,6 +6,7 @@ Gunicorn reads this file from the working directory; elsewhere, run `gunicorn -c
 import gc
 import os
 import shutil
+import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from gunicorn import glogging
 
 FILE = Path(__file__).resolve()
 METRICS = "flasky-metrics-"
+MEMORY = "/dev/shm"  # noqa: S108 - the folder below it has a random name
 
 settings = dict(os.environ)
 # python-dotenv reads this variable in the same way.
@@ -54,16 +56,34 @@ class logger_class(glogging.Logger):
 
 control_socket_disable = True  # all servers of a user would share the socket
 
+# Where a disk is full, the kernel kills a process that writes to a mapped file, such as the one with its numbers.
+worker_tmp_dir = MEMORY if os.access(MEMORY, os.W_OK) else None
+
 
 def on_starting(server):
     """Give the workers a folder where they share their numbers for /metrics."""
     folder = Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""))
     is_replacing = "GUNICORN_PID" in os.environ  # after kill -USR2, while the earlier server still writes
     if not folder.name or (is_replacing and folder.name.startswith(METRICS)):  # the earlier server removes its folder
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix=METRICS)
-    elif not is_replacing:
-        for path in folder.glob("*.db"):
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix=METRICS, dir=server.cfg.worker_tmp_dir)
+    make_folder()
+    if not is_replacing:
+        for path in Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).glob("*.db"):
             path.unlink()
+
+
+def make_folder():
+    """Make the folder of the numbers unless it exists. Raises SystemExit if this process has no room in it.
+
+    After this status, gunicorn keeps the workers that it has, and starts the next one.
+    """
+    folder = os.environ["PROMETHEUS_MULTIPROC_DIR"]
+    try:
+        os.makedirs(folder, 0o700, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(1 << 20))  # more than the numbers of a process take
+    except OSError as error:
+        sys.exit(f"PROMETHEUS_MULTIPROC_DIR names a folder that can't be used: {error}")
 
 
 def child_exit(server, worker):
@@ -82,6 +102,7 @@ def on_exit(server):
 def post_fork(server, worker):
     """Load the application without garbage collection: what a start creates stays."""
     gc.disable()
+    make_folder()  # somebody may have removed it
 
 
 def post_worker_init(worker):

@@ -3,15 +3,14 @@
 import os
 import shutil
 import subprocess
-import tempfile
 import warnings
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from sqlalchemy import event, make_url, text
 from support.clients import ROOT, on_sqlite
 from support.databases import patient
+from support.disks import fill, small_disk
 from support.postgresql import on_postgresql
 
 from app import create_app
@@ -79,26 +78,8 @@ def test_migrations_that_can_not_be_read_are_not_ready(app, reason, tmp_path, mo
 
 @pytest.fixture
 def disk():
-    """Mount a small disk of its own at a folder, which is unmounted after the test."""
-    folder, mount = Path(tempfile.mkdtemp(prefix="flasky-disk-")), shutil.which("mount")
-
-    def make(size):
-        command = [mount, "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
-        if not mount or os.geteuid() or subprocess.run(command, capture_output=True).returncode:
-            pytest.skip("this machine lets nobody mount a disk here")
-        return folder
-
-    yield make
-    if os.path.ismount(folder):
-        subprocess.run([shutil.which("umount"), "--lazy", folder], check=True)
-    folder.rmdir()
-
-
-def fill(folder):
-    """Fill a disk to the last byte."""
-    with suppress(OSError), open(folder / "full", "wb", buffering=0) as file:
-        while file.write(bytes(4096)):
-            pass
+    with small_disk() as make:
+        yield make
 
 
 @pytest.mark.extended
