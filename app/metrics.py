@@ -40,9 +40,12 @@ connections = Gauge("database_connections", "Connections in use", multiprocess_m
 
 
 def page(*collectors: Collector) -> bytes:
-    """Return the numbers of all processes, and of these collectors, in the text format of Prometheus."""
+    """Return the numbers of all processes, and of these collectors, in the text format of Prometheus.
+
+    While their folder is missing, because somebody removed it, these are the numbers of this process alone.
+    """
     found = registry
-    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+    if os.path.isdir(os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")):
         found = CollectorRegistry()
         MultiProcessCollector(found)
     return generate_latest(found) + b"".join(map(_text, collectors))
