@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.clients import PASSWORD, ROOT
-from support.machine import Machine, indented_lines
+from support.machine import Machine, indented_lines, reloads
 from support.mail_server import Authority
 from support.nginx import HERE, Process, Visitor, free_port
 from support.repository import is_flask_command
@@ -116,6 +116,27 @@ def test_a_unit_is_correct_and_hardened(unit, tmp_path):
     print(unit.name, exposure)
     assert exposure <= MOST_EXPOSED
     assert f"{exposure} of 10" in SERVER
+
+
+@pytest.mark.parametrize("page", ["deploy/flasky.service", "tutorial-2.md"])
+@pytest.mark.parametrize(
+    ("setting", "value", "reason"),
+    [
+        ("MAIL_DELIVERY", "off", None),
+        ("MAIL_DELIVERY", "wrkr", "MAIL_DELIVERY"),
+        ("SECRET_KEY", "", "SECRET_KEY is missing"),
+        ("WEB_CONCURRENCY", "two", "invalid literal for int() with base 10: 'two'"),
+    ],
+)
+def test_a_reload_checks_the_settings_before_it_ends_the_old_processes(page, setting, value, reason, tmp_path):
+    check, reload = reloads((ROOT / "docs" / page).read_text())
+    assert reload == "/bin/kill -HUP $MAINPID"
+    settings = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHON_DOTENV_DISABLED": "1", "MAIL_SERVER": "x"}
+    settings |= {"DATABASE_URL": "sqlite://", "PUBLIC_URL": "https://example.com", "SECRET_KEY": secrets.token_hex()}
+    words = re.sub(r"/srv/\w+/\.venv/bin", str(BIN), check).split()
+    ran = subprocess.run(words, cwd=ROOT, env=settings | {setting: value}, capture_output=True, text=True)
+    assert (ran.returncode == 0) == (reason is None), ran.stderr
+    assert (reason or "") in ran.stderr
 
 
 def test_the_two_units_have_the_same_rights():

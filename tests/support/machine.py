@@ -125,7 +125,10 @@ class Machine:
         return file["Service"]
 
     def reload(self, name):
-        self.run("sh", "-c", self.unit(name)["ExecReload"].replace("$MAINPID", str(self.processes[name].pid)))
+        """Run the unit's lines for a reload, as its user."""
+        uid = self.run("id", "-u", self.unit(name)["User"]).strip()
+        for line in reloads(self.path(f"/etc/systemd/system/{name}.service").read_text()):
+            self.run("sh", "-c", line.replace("$MAINPID", str(self.processes[name].pid)), user=uid)
 
     def open(self, name, command):
         with (self.root.parent / f"{name}.log").open("a") as log:
@@ -144,6 +147,11 @@ class Machine:
             self.stop(name)
         self.namespace.kill()
         self.namespace.wait()
+
+
+def reloads(unit):
+    """Return the commands by which systemd reloads a unit. It runs them in turn, until one fails."""
+    return re.findall("^ExecReload=(.*)$", unit, re.MULTILINE)
 
 
 def indented_lines(text):
