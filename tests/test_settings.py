@@ -622,7 +622,7 @@ def test_brand_has_links_and_an_address(start):
 def test_env_example_has_every_setting_with_its_default():
     example = re.findall(r"^#?([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
     known = {name: str(int(value) if isinstance(value, bool) else value) for name, value in env.defaults.items()}
-    assert dict(example) == known | {"FLASK_CONFIG": "production"}
+    assert dict(example) == known | {"FLASK_CONFIG": "production", "WEB_CONCURRENCY": "2"}
     assert len(example) == len(dict(example)), "one of them stands there twice"
 
 
