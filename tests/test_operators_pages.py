@@ -1,4 +1,4 @@
-"""docs/gdpr.md, docs/maintenance.md and docs/scale.md: commands do what the pages say, and steps write the rows."""
+"""The pages for operators: commands do what the pages say, need only what deploy.md installs, and write the rows."""
 
 import json
 import re
@@ -15,6 +15,7 @@ from app.extensions import db
 
 GDPR = (ROOT / "docs/gdpr.md").read_text("utf-8")
 MAINTENANCE = (ROOT / "docs/maintenance.md").read_text("utf-8")
+OPERATORS_PAGES = ["backup", "command-line", "deploy", "gdpr", "logs", "maintenance", "monitoring", "rotation"]
 
 
 @on_sqlite
@@ -43,6 +44,16 @@ def test_the_commands_of_a_page_exist(page):
     commands = [shlex.split(line) for line in commands if line.startswith("flask ")]
     assert commands
     assert [words for words in commands if not is_flask_command(words)] == []
+
+
+def test_what_the_commands_of_operators_need_is_installed():
+    lines = {name: indented_lines((ROOT / f"docs/{name}.md").read_text("utf-8")) for name in OPERATORS_PAGES}
+    made = " ".join(line for line in lines["deploy"] if line.startswith(("apt-get install", "install -d"))).split()
+    words = {word for command in lines.values() for line in command for word in line.split()}
+    needed = words & {"certbot", "curl", "git", "jq", "nginx", "psql", "sqlite3"}
+    assert {"jq", "sqlite3"} <= needed
+    assert {name for name in needed if not {name, f"python3-{name}-nginx"} & set(made)} == set()
+    assert {"/var/backups/flasky", "/var/lib/flasky"} <= set(made)
 
 
 SCALE = (ROOT / "docs/scale.md").read_text("utf-8").partition("## What a user stores")[2].partition("\n## ")[0]

@@ -41,8 +41,7 @@ class Server:
     def __init__(self, folder, kind):
         self.folder, self.kind = folder, kind
         (folder / "log").write_text("")
-        for name in ("lib", "backups"):
-            (folder / name).mkdir()
+        (folder / "lib").mkdir()
         self.key = secrets.token_hex()
         self.environment = {"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": str(folder), "SECRET_KEY": self.key}
         self.environment |= {"FLASK_CONFIG": "production", "PUBLIC_URL": "https://example.com", "MAIL_SERVER": "x"}
@@ -55,6 +54,7 @@ class Server:
         else:
             self.url = f"sqlite:///{folder}/lib/app.db"
         self.environment["DATABASE_URL"] = self.url
+        self.run([line for line in SERVER if line.startswith("install -d")])
 
     def run(self, lines):
         """Run those lines that concern this kind of database; return what they say."""
