@@ -17,7 +17,7 @@ from support.machine import indented_lines
 from support.migrations import DIRECTORY
 
 from app import create_app
-from app.accounts import passwords
+from app.accounts import passwords, personal_data
 from app.extensions import db
 from app.models import OutboxEmail, User, UserSession
 from app.models.outbox_email import Status
@@ -66,6 +66,7 @@ class Server:
             line = re.sub(r"runuser -u \w+ -- ", "", line).replace(".venv/bin/", "")
             line = line.replace("-o flasky -g flasky ", "").replace("/var/lib/flasky", f"{self.folder}/lib")
             line = line.replace("/var/backups/flasky", f"{self.folder}/backups")
+            line = line.replace("/run/postgresql", self.environment.get("PGHOST", ""))
             line = re.sub(r"^journalctl .* >", f"cat {self.folder}/log >", line)
             environment = self.environment | {"PGUSER": user[1] if user else "postgres"}
             ran = subprocess.run(
@@ -89,7 +90,7 @@ class Server:
 
 
 SQLITE = re.compile(r"sqlite3|app\.db")
-POSTGRESQL = re.compile(r"pg_dump|pg_restore|runuser -u postgres")
+POSTGRESQL = re.compile(r"pg_dump|pg_restore|runuser -u postgres|postgresql:")
 
 
 @pytest.fixture
@@ -162,6 +163,54 @@ def log_in(app, password, **second):
     browser.log_in(user("ada"), password)
     browser.post("/auth/two-factor/verify", data=second)
     return arrives(browser)
+
+
+def test_one_account_comes_back_from_a_backup_while_the_site_runs(server, clock):
+    with server.site() as app:
+        upgrade(DIRECTORY)
+        for name in ("ada", "bob"):
+            db.session.add(User(email=f"{name}@example.com", username=name, password=PASSWORD, confirmed=True))
+        db.session.commit()
+        laptop = app.test_client()
+        laptop.log_in(user("ada"))
+        phone = set_up(laptop, clock)
+        app.test_client().post("/auth/reset", data={"email": "ada@example.com"})
+        before, kept = user("ada").id, rows_of(user("ada"))
+        assert all(kept[name] for name in ("users", "audit_events", "authenticators", "recovery_codes"))
+        leave()
+        server.run(section("Back up"))
+        server.run(["runuser -u flasky -- flask users delete --now --yes ada"])
+        db.session.add(User(email="eve@example.com", username="eve", password=PASSWORD, confirmed=True))
+        passwords.change(user("bob"), NEW_PASSWORD)
+        db.session.commit()
+        sent, others = waiting(), rows_of(user("bob"))
+        leave()
+
+        title = "Restore one account"
+        (server.folder / "restore_user.py").write_text(
+            re.search(rf"## {title}\n.*?```python\n(.*?)```", PAGE, re.DOTALL)[1]
+        )
+        server.environment["PYTHONPATH"] = str(ROOT)
+        server.run(section(title))
+        assert user("ada").id == before
+        assert {name for name, rows in rows_of(user("ada")).items() if rows != kept[name]} == {
+            "outbox",
+            "user_sessions",
+        }
+        assert rows_of(user("bob")) == others
+        assert waiting() == sent
+        assert not arrives(laptop)
+        leave()
+        assert log_in(app, PASSWORD, code=phone.code())
+
+
+def rows_of(user):
+    """Return what each table has about a user."""
+    found = {}
+    for model, row in personal_data.registered.items():
+        table = personal_data.table_of(model)
+        found[table.name] = sorted(map(str, db.session.execute(select(table).where(row.condition(user)))))
+    return found
 
 
 @on_sqlite
