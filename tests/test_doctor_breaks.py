@@ -16,7 +16,7 @@ from urllib.request import build_opener, install_opener
 import dns.resolver
 import pytest
 from sqlalchemy import delete, make_url, text
-from sqlalchemy.exc import DatabaseError, IntegrityError
+from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError
 from support import captcha, pwned
 from support.browsing import served
 from support.databases import patient
@@ -684,6 +684,7 @@ def test_errors_of_postgresql_have_their_remedies(app, script, remedy):
         db.session.execute(text(failing))
     db.session.rollback()
     assert remedy in database_errors.explain(error.value).remedy
+    assert "Is PostgreSQL running" not in database_errors.explain(ArgumentError("a mistake")).remedy
 
 
 def test_an_env_file_without_secrets_may_be_readable(site):

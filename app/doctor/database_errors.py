@@ -2,7 +2,7 @@
 
 import re
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from app import schema
 from app.doctor import disks
@@ -40,5 +40,5 @@ def _remedy(error: SQLAlchemyError, original: BaseException) -> str:
         return "Run: flask db upgrade"
     code = getattr(original, "sqlstate", None) or ""
     known = (remedy for pattern, remedy in REMEDIES if re.search(pattern, f"{code} {original}".strip(), re.IGNORECASE))
-    is_connected = db.engine.name == "sqlite" or code
-    return next(known, OTHERWISE if is_connected else NO_CONNECTION)
+    is_lost = isinstance(error, OperationalError) and db.engine.name == "postgresql" and not code
+    return next(known, NO_CONNECTION if is_lost else OTHERWISE)
