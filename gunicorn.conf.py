@@ -16,7 +16,7 @@ from gunicorn import glogging
 
 FILE = Path(__file__).resolve()
 METRICS = "flasky-metrics-"
-MEMORY = "/dev/shm"  # noqa: S108 - the folder below it has a random name
+MEMORY = "/dev/shm"  # noqa: S108  # nosec B108 - folders made below it have random names
 
 settings = dict(os.environ)
 # python-dotenv reads this variable in the same way.
