@@ -16,7 +16,7 @@ from gunicorn import glogging
 
 FILE = Path(__file__).resolve()
 METRICS = "flasky-metrics-"
-MEMORY = "/dev/shm"  # noqa: S108  # nosec B108 - folders made below it have random names
+MEMORY = "/dev/shm"  # noqa: S108 - folders made below it have random names # nosec B108
 
 settings = dict(os.environ)
 # python-dotenv reads this variable in the same way.
