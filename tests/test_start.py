@@ -19,7 +19,7 @@ from app.security import hashing
 UNUSED = {"alembic", "altcha", "authlib", "coloraide", "cryptography", "email_validator", "flask_migrate", "limits"}
 UNUSED |= {"requests", "segno", "webauthn", "zxcvbn"}
 LAZY = {  # imported in functions; the milliseconds that they would add to a start of 600
-    "app": 0,  # the development package, which production does not have
+    "app": 90,  # app.security.limited_session, with Requests; the development package, which production does not have
     "altcha": 5,
     "authlib": 110,
     "coloraide": 200,
@@ -32,7 +32,6 @@ LAZY = {  # imported in functions; the milliseconds that they would add to a sta
     "passlib": 30,  # of the extra "import"
     "psycopg": 100,
     "redis": 100,
-    "requests": 90,
     "segno": 30,
     "ua_parser": 14,
     "webauthn": 100,
