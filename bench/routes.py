@@ -62,7 +62,7 @@ class Route(NamedTuple):
 
 
 def address(rule):
-    return fill(rule, "1" if "<int" in rule.rule else "x")
+    return fill(rule, "1" if "int:" in rule.rule else "x")
 
 
 def routes(people_count):

@@ -237,7 +237,7 @@ class Walk:
             if "token" in rule.arguments:
                 self.known[rule.endpoint] = fill(rule, self.token(rule))
             else:
-                nothing = fill(rule, "1" if "<int" in rule.rule else "x")
+                nothing = fill(rule, "1" if "int:" in rule.rule else "x")
                 self.known[rule.endpoint] = self._on_pages(rule.endpoint) or nothing
         return self.known[rule.endpoint]
 
