@@ -10,7 +10,6 @@ from contextlib import suppress
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
-from tempfile import gettempdir
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -22,12 +21,7 @@ from support.waiting import PATIENCE, until
 pytestmark = [pytest.mark.extended, on_sqlite]
 FOLDERS = "flasky-metrics-*"
 TOKEN = secrets.token_hex()
-MEMORY = Path("/dev/shm")
 UNUSABLE = "PROMETHEUS_MULTIPROC_DIR names a folder that can't be used: "
-
-
-def folders():
-    return {path for parent in (MEMORY, Path(gettempdir())) for path in parent.glob(FOLDERS)}
 
 
 def numbers_of(site):
@@ -56,7 +50,7 @@ def test_processes_add_up_their_numbers_and_drop_those_of_a_dead_one(site, ada):
 
     until(both_have_answered, "both processes to answer")
     assert health() == before + len(answers), "whichever process answers"
-    [folder] = [path for path in folders() if (path / f"gauge_livesum_{min(who)}.db").exists()]  # other tests have some
+    [folder] = running.folder.glob(FOLDERS)
     os.kill(int(min(who)), signal.SIGKILL)
     until(lambda: not (folder / f"gauge_livesum_{min(who)}.db").exists())
     assert health() == before + len(answers), "what it counted stays"

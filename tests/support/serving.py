@@ -102,7 +102,10 @@ class Site:
     def start(self):
         """Start the web server, and wait until each of its processes answers."""
         bind = ["-b", f"fd://{self.socket.fileno()}"]
-        self.web = Running(["gunicorn", *bind, self.wsgi], self.environment, self.log, [self.socket.fileno()])
+        # A server that is killed leaves its temporary folder behind.
+        place = [] if "TMPDIR" in self.environment else ["--worker-tmp-dir", str(self.folder)]
+        command = ["gunicorn", *bind, *place, self.wsgi]
+        self.web = Running(command, self.environment, self.log, [self.socket.fileno()])
         seen, expected = set(), self.processes if self.wsgi == "cheap:app" else 1
         with ThreadPoolExecutor(self.processes) as pool:  # at once: one alone is answered by the same again and again
 
