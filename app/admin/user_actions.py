@@ -113,12 +113,12 @@ ACTIONS = {
         magic_links.send_login_link, _can_log_in_by_link),
     "trust-next-login": UserAction(
         _l("Allow a login without a code"),
-        _l("The user can log in once without a code, within an hour. First verify who is asking."),
+        _l("The user can log in once without a code, within an hour. Verify their identity first."),
         device_verification.trust_next_login, lambda user: not device_verification.why_never(user), style=RED),
     "reset-two-factor": UserAction(
         _l("Reset two-factor"),
         _l("Two-factor authentication is turned off, passkeys and recovery codes are removed, and the user is "
-           "logged out on all devices. The user gets an email about it. First verify who is asking."),
+           "logged out on all devices. The user gets an email about it. Verify their identity first."),
         two_factor.reset, two_factor.is_on, style=RED),
     "log-out": UserAction(
         _l("Log out everywhere"),
@@ -132,7 +132,7 @@ ACTIONS = {
     "set-email": UserAction(
         _l("Change email address"),
         _l("The user is logged out on all devices. Both addresses get an email about it. With the one to the old "
-           "address, the change can be undone for 7 days. First verify who is asking."),
+           "address, the change can be undone for 7 days. Verify their identity first."),
         administration.set_email, form=EmailForm),
     "set-role": UserAction(
         _l("Change role"),

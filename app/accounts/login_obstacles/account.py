@@ -83,7 +83,7 @@ def two_factor_needed(user: User) -> Obstacles:
         factors, left = ", ".join(two_factor.methods(user)) or "no factor", recovery_codes.left(user)
         codes = "recovery code" if left == 1 else "recovery codes"
         uses = f"{user.known_as} uses two-factor authentication ({factors}; {left} {codes} left)."
-        yield Obstacle(f"{uses} If the factors are lost, verify who is asking, then turn it off.", reset)
+        yield Obstacle(f"{uses} If the factors are lost, verify the user's identity, then turn it off.", reset)
 
 
 def device_code_needed(user: User) -> Obstacles:
@@ -92,7 +92,7 @@ def device_code_needed(user: User) -> Obstacles:
         if not device_verification.may_send(user):
             needs += " Too many were sent, so the next one is sent in an hour at the earliest."
         trust = f"flask users trust-next-login {user.known_as}"
-        yield Obstacle(f"{needs} If they can't read it, verify who is asking, then allow one login without it.", trust)
+        yield Obstacle(f"{needs} If they can't read it, verify their identity, then allow one login without it.", trust)
 
 
 def failures(user: User) -> Obstacles:
