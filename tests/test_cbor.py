@@ -38,15 +38,12 @@ REFUSED = ["CBOR is not in the form of authenticators", "CBOR is cut off or too 
 
 
 @pytest.fixture
-def key():
-    return Key()
-
-
-@pytest.fixture
-def member(client, ada, key):
+def key(client, ada):
+    """A passkey of Ada, who is logged in."""
+    key = Key()
     client.log_in(ada)
     assert add(client, key).status_code == 302
-    return client
+    return key
 
 
 def is_refused(answer, caplog):
@@ -62,16 +59,16 @@ def strange(request, caplog):
     return STRANGE[request.param]
 
 
-def test_it_is_refused_where_a_passkey_is_used(app, member, another_client, ada, key, strange, caplog):
+def test_it_is_refused_where_a_passkey_is_used(client, another_client, ada, key, strange, caplog):
     assert is_refused(log_in(another_client, key, extensions=strange), caplog)
     assert is_refused(log_in(another_client, Key(), extensions=strange), caplog), "of nobody"
-    assert is_refused(log_in(member, key, asked(member, USE_AGAIN), "/auth/reauthenticate", extensions=strange), caplog)
+    assert is_refused(log_in(client, key, asked(client, USE_AGAIN), "/auth/reauthenticate", extensions=strange), caplog)
     as_key = bytes(18) + strange
     flags = PRESENT | VERIFIED | 0x40
     assert is_refused(
         log_in(another_client, key, asked(another_client, USE), LOGIN, flags=flags, extensions=as_key), caplog
     )
-    assert codes_on(member.post("/auth/two-factor/require-passkey"))
+    assert codes_on(client.post("/auth/two-factor/require-passkey"))
     caplog.clear()
     another_client.log_in(ada)
     assert is_refused(log_in(another_client, key, asked(another_client, USE_AS_STEP), STEP, extensions=strange), caplog)
@@ -104,8 +101,9 @@ def test_authenticator_data_that_is_not_of_bytes_is_refused(client, ada, data):
     assert add(client, Key(), attestation=attestation).status_code == 422
 
 
-def test_extensions_of_real_authenticators_are_accepted(client, another_client, ada, key):
+def test_extensions_of_real_authenticators_are_accepted(client, another_client, ada):
     client.log_in(ada)
+    key = Key()
     created = {"credProtect": 2, "hmac-secret": True, "minPinLength": 6, "credBlob": False}
     assert add(client, key, extensions=cbor2.dumps(created)).status_code == 302
     used = {"hmac-secret": bytes(80), "uvm": [[2, 4, 2]], "credBlob": b"x" * 300}

@@ -18,8 +18,6 @@ from app.languages import isolated
 from app.models import Block, User
 
 BY_COMMAND = _l("To block it anyway, use the command line: flask users block.")
-
-
 DAYS = _l("Enter a number from 1 to %(most)d.", most=service.MAX_DAYS)
 
 

@@ -14,8 +14,6 @@ from app.security.rate_limits.counters import storage_errors
 from app.security.rate_limits.policies import POLICIES
 from app.security.rate_limits.report import Entry
 
-WHEN = "until {until}"
-
 limits = Commands("limits", help="Show the rate limits, and clear their counters.")
 
 
@@ -38,7 +36,8 @@ def show(name: str | None, as_json: bool) -> None:
             row = {field: getattr(entry, field) for field in ("policy", "count", "limit", "subject")}
             ends_at = datetime.fromtimestamp(entry.expires_at, UTC)
             until = ends_at if ends_at > clock.now() else None  # no delay has begun, or it is over
-            layout = f"{{state:8}} {WHEN if until else ' ' * 26} {{policy:16}} {{count}} of {{limit}} {{subject}}"
+            when = "until {until}" if until else " " * 26
+            layout = "{state:8} " + when + " {policy:16} {count} of {limit} {subject}"
             echo_row(layout, as_json, state="refused" if entry.is_full else "counted", until=until, **row)
 
 

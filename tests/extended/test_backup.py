@@ -120,15 +120,20 @@ def arrives(client):
     return client.get("/account").status_code == 200
 
 
+def begin(app, clock):
+    """Create Bob, and Ada with an authenticator app; return the browser where she set it up, and the app."""
+    upgrade(DIRECTORY)
+    for name in ("ada", "bob"):
+        db.session.add(User(email=f"{name}@example.com", username=name, password=PASSWORD, confirmed=True))
+    db.session.commit()
+    laptop = app.test_client()
+    laptop.log_in(user("ada"))
+    return laptop, set_up(laptop, clock)
+
+
 def test_a_restored_site_is_repaired_by_the_commands_of_the_page(server, clock):
     with server.site() as app:
-        upgrade(DIRECTORY)
-        for name in ("ada", "bob"):
-            db.session.add(User(email=f"{name}@example.com", username=name, password=PASSWORD, confirmed=True))
-        db.session.commit()
-        laptop, stranger = app.test_client(), app.test_client()
-        laptop.log_in(user("ada"))
-        phone = set_up(laptop, clock)
+        (laptop, phone), stranger = begin(app, clock), app.test_client()
         stranger.post("/auth/reset", data={"email": "bob@example.com"})
         assert "bob@example.com" in waiting()
         leave()
@@ -167,13 +172,7 @@ def log_in(app, password, **second):
 
 def test_one_account_comes_back_from_a_backup_while_the_site_runs(server, clock):
     with server.site() as app:
-        upgrade(DIRECTORY)
-        for name in ("ada", "bob"):
-            db.session.add(User(email=f"{name}@example.com", username=name, password=PASSWORD, confirmed=True))
-        db.session.commit()
-        laptop = app.test_client()
-        laptop.log_in(user("ada"))
-        phone = set_up(laptop, clock)
+        laptop, phone = begin(app, clock)
         app.test_client().post("/auth/reset", data={"email": "ada@example.com"})
         before, kept = user("ada").id, rows_of(user("ada"))
         assert all(kept[name] for name in ("users", "audit_events", "authenticators", "recovery_codes"))
